@@ -1,0 +1,183 @@
+//! A folder of the host's file system as a [`Disk`].
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::buffer::ALIGNMENT;
+use crate::disk::{CreateOptions, Disk, DiskFile, FileRef};
+
+/// A folder on a real disk.
+pub struct RealDisk {
+    root: PathBuf,
+}
+
+impl RealDisk {
+    /// The folder need not exist yet.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    fn path(&self, relative: &str) -> PathBuf {
+        debug_assert!(!relative.starts_with('/') && !relative.contains(".."));
+        if relative.is_empty() { self.root.clone() } else { self.root.join(relative) }
+    }
+}
+
+struct RealFile {
+    file: File,
+    direct: bool,
+}
+
+/// Opens with direct I/O where the file system offers it (tmpfs, for one, does not).
+fn open_file(path: &Path, create: bool, direct: bool) -> io::Result<RealFile> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(create);
+    if direct {
+        let flag = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).expect("a small flag");
+        match options.clone().custom_flags(flag).open(path) {
+            Ok(file) => return Ok(RealFile { file, direct: true }),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                // Some file systems create the name before they refuse the flag.
+                if create && path.exists() {
+                    std::fs::remove_file(path)?;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(RealFile { file: options.open(path)?, direct: false })
+}
+
+impl Disk for RealDisk {
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.path(dir))? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create_dir(&self, dir: &str) -> io::Result<()> {
+        std::fs::create_dir_all(self.path(dir))
+    }
+
+    fn create(&self, path: &str, options: CreateOptions) -> io::Result<FileRef> {
+        let file = open_file(&self.path(path), true, options.direct)?;
+        if options.reserve > 0 {
+            file.reserve(0, options.reserve)?;
+        }
+        Ok(Arc::new(file))
+    }
+
+    fn open(&self, path: &str, direct: bool) -> io::Result<FileRef> {
+        Ok(Arc::new(open_file(&self.path(path), false, direct)?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path(path))
+    }
+
+    fn remove_dir_all(&self, dir: &str) -> io::Result<()> {
+        match std::fs::remove_dir_all(self.path(dir)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        File::open(self.path(dir))?.sync_all()
+    }
+
+    fn space(&self) -> io::Result<(u64, u64)> {
+        let stat = rustix::fs::statvfs(&self.root)?;
+        Ok((stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize))
+    }
+
+    fn host_path(&self) -> Option<PathBuf> {
+        Some(self.root.clone())
+    }
+}
+
+impl DiskFile for RealFile {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        debug_assert!(!self.direct || is_aligned(offset, out));
+        let mut done = 0;
+        while done < out.len() {
+            match self.file.read_at(&mut out[done..], offset + done as u64) {
+                Ok(0) => break,
+                // A direct read of the last, partly filled block ends off the alignment.
+                Ok(n) if self.direct && !n.is_multiple_of(ALIGNMENT) => return Ok(done + n),
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        debug_assert!(!self.direct || is_aligned(offset, data));
+        self.file.write_all_at(data, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, offset, len)
+        {
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+}
+
+fn is_aligned(offset: u64, data: &[u8]) -> bool {
+    offset.is_multiple_of(ALIGNMENT as u64)
+        && data.len().is_multiple_of(ALIGNMENT)
+        && (data.as_ptr() as usize).is_multiple_of(ALIGNMENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AlignedBuf;
+
+    #[test]
+    fn direct_files_write_and_read_back_aligned_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(folder.path());
+        disk.create_dir("a/b").unwrap();
+        let options = CreateOptions { direct: true, reserve: 1 << 20 };
+        let file = disk.create("a/b/f", options).unwrap();
+        let mut data = AlignedBuf::zeroed(8192);
+        data[5000] = 7;
+        file.write_at(4096, &data).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir("a/b").unwrap();
+        assert_eq!(file.len().unwrap(), 12288);
+        let mut back = AlignedBuf::zeroed(16384);
+        assert_eq!(file.read_at(4096, &mut back).unwrap(), 8192);
+        assert_eq!(back[5000], 7);
+        assert!(disk.create("a/b/f", options).is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! The blob store: immutable bytes that survive the loss of disks and zones.
+//!
+//! A blob store knows nothing of S3. It is handed a stream and an opaque owner, and gives back a
+//! *place*: bytes that the caller keeps in the blob's record and hands in again to read. Bytes are
+//! durable before a place is returned; whether the blob exists is decided by the metadata commit
+//! that stores the place.
+
+use std::fmt;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::Stream;
+
+pub mod contract;
+pub mod memory;
+
+/// A stream of content. An error ends it and fails the operation that consumes it.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// Whether a blob's bytes are still on disks in service as they were when it was written.
+pub type Durability = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Where a blob's bytes are. Opaque to the caller, versioned by the store, a few hundred bytes at
+/// most for 5 GiB.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Place(pub Bytes);
+
+/// What to write.
+#[derive(Clone, Debug)]
+pub struct PutOptions {
+    /// Exact number of bytes the stream will give. More or fewer fails the put with `Invalid`.
+    pub size: u64,
+    /// Stored with the bytes, so that a catalogue can be rebuilt from the disks alone.
+    pub owner: Bytes,
+}
+
+/// A blob written and synced, not yet referenced by any record.
+#[derive(Clone)]
+pub struct Written {
+    pub place: Place,
+    /// Whether it has less redundancy than the placement asks for, because disks are out.
+    pub reduced: bool,
+    /// Handed to the metadata transaction that stores the place.
+    pub durable: Durability,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").field("place", &self.place).field("reduced", &self.reduced).finish_non_exhaustive()
+    }
+}
+
+/// What [`BlobStore::verify`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Health {
+    /// Shards of the blob that are present and pass their checksums.
+    pub shards_good: u64,
+    /// Shards that are missing or damaged.
+    pub shards_bad: u64,
+    /// Stripes that can not be decoded any more.
+    pub stripes_lost: u64,
+}
+
+/// The store. Shared; every method may be called at once from many tasks.
+#[async_trait]
+pub trait BlobStore: Send + Sync + 'static {
+    /// Writes and syncs a blob. Memory is a few stripes, whatever the size. Nothing refers to the
+    /// bytes until the caller commits a record with the place; a dropped future leaves garbage only.
+    ///
+    /// # Errors
+    /// What the stream gave; `Invalid` when it gave more or fewer bytes than announced;
+    /// `Unavailable` when too few disks are in service; `Full`.
+    async fn put(&self, options: PutOptions, content: ByteStream) -> Result<Written>;
+
+    /// Reads `range` of the blob (`range.end` at most its size). Every byte was verified against
+    /// checksums bound to the blob and to its place on disk. Missing and damaged shards are decoded
+    /// around; damaged ones in service are rewritten in the background.
+    ///
+    /// # Errors
+    /// `Corrupt` when a stripe can not be decoded although all its disks answered, `Unavailable`
+    /// when it can not because disks are out.
+    async fn read(&self, place: &Place, range: Range<u64>) -> Result<ByteStream>;
+
+    /// Reads and checks every shard. Repairs nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt` when the place does not parse.
+    async fn verify(&self, place: &Place) -> Result<Health>;
+
+    /// Rewrites damaged and missing shards where they belong. Idempotent.
+    ///
+    /// # Errors
+    /// `Corrupt` when a stripe is lost, `Unavailable`.
+    async fn repair(&self, place: &Place) -> Result<Health>;
+
+    /// Writes the blob anew under the current placement, with its owner, and returns the new place.
+    /// The old bytes stay.
+    ///
+    /// # Errors
+    /// As `read` and `put`.
+    async fn rewrite(&self, place: &Place) -> Result<Written>;
+
+    /// Whether the place has the redundancy the current placement asks for.
+    fn is_reduced(&self, place: &Place) -> bool;
+}
+
+/// What the caller should do about an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorKind {
+    /// The request must change (size mismatch, range out of bounds).
+    Invalid,
+    /// The content stream failed; the message is the stream's.
+    Content,
+    /// Too few disks in service: retry later.
+    Unavailable,
+    /// No space.
+    Full,
+    /// Verification failed beyond what the code can decode.
+    Corrupt,
+    /// Our bug.
+    Internal,
+}
+
+/// An error of a blob store.
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+impl Error {
+    /// An error of `kind`; `message` is lowercase, no full stop, with values.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Result of a blob store.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,235 @@
+//! The metadata store: an ordered key-value map with atomic, durable transactions.
+//!
+//! Every change of state in Strongroom is one transaction: a *decision* (a pure function from the
+//! records it reads to the writes it wants) that the store runs and commits. The store guarantees
+//! that nothing the decision read through [`Reads::get`] changed before its writes took effect, so
+//! the domain needs no guard of its own: what it looked at is what it is guarded by.
+//!
+//! A backend on one machine runs decisions in log order on its commit thread, against the state at
+//! the head of the log; they never conflict. A distributed backend runs them optimistically and
+//! repeats them when a guard fails. Either way a decision may run more than once and must not have
+//! effects of its own.
+//!
+//! Invariants
+//! - Writes of one transaction happen together or not at all, also across a crash.
+//! - When [`MetaStore::transact`] returns `Ok`, they are durable in every zone in service and
+//!   visible to every later read.
+//! - A reader never sees a write that could still be lost.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub mod contract;
+pub mod memory;
+
+/// Largest value of one record, in bytes. A version record with the largest user metadata, tags
+/// and checksums stays below 16 KiB; an upload's list of parts is one record per part.
+pub const VALUE_SIZE_BYTES_MAX: usize = 256 * 1024;
+/// Largest inline content of one record, in bytes.
+pub const INLINE_SIZE_BYTES_MAX: usize = 64 * 1024;
+/// Most records one transaction may write. CompleteMultipartUpload of 10,000 parts moves one blob
+/// record and deletes one part record each.
+pub const TRANSACTION_WRITES_MAX: usize = 25_000;
+/// Most records one scan page may return.
+pub const SCAN_LIMIT_MAX: usize = 10_000;
+
+/// Compare-and-swap number of one record: larger than that of any record written earlier.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Revision(pub u64);
+
+/// A value in version order: from the clock, above everything issued before it (hazards H16-H18).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Stamp(pub u64);
+
+/// One value under one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub value: Bytes,
+    pub revision: Revision,
+    /// Where the record's inline content is, when it was written with some. Opaque; handed back to
+    /// [`MetaStore::inline_bytes`].
+    pub inline: Option<InlinePlace>,
+}
+
+/// The place of inline content: the batch that holds it and where in the batch's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InlinePlace {
+    pub batch: u64,
+    pub offset: u32,
+    pub size: u32,
+    /// XXH3-64 of the content, seeded with `batch`: verified at each read.
+    pub checksum: u64,
+}
+
+/// One change of one record.
+#[derive(Clone, Debug)]
+pub enum Write {
+    Put { key: Vec<u8>, value: Bytes },
+    /// As `Put`, with content that is kept out of the index and read by
+    /// [`MetaStore::inline_bytes`]. At most [`INLINE_SIZE_BYTES_MAX`].
+    PutInline { key: Vec<u8>, value: Bytes, content: Bytes },
+    /// As `Put`, keeping the inline content the record under `from` has now. `from` must be
+    /// deleted in the same transaction or left to be: content has one owner.
+    MoveInline { from: Vec<u8>, key: Vec<u8>, value: Bytes },
+    Delete { key: Vec<u8> },
+    /// Adds to a record of eight-byte little-endian signed counters, created as zeros. Never
+    /// conflicts with another `Add` (hazard H36).
+    Add { key: Vec<u8>, deltas: Vec<i64> },
+    /// Puts `value` under `queue` followed by a big-endian sequence that only grows.
+    Append { queue: Vec<u8>, value: Bytes },
+}
+
+/// What a decision may look at.
+pub trait Reads {
+    /// The record under `key` at the head of the log. Guarded: the writes take effect only if it
+    /// is still so.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    fn get(&mut self, key: &[u8]) -> Result<Option<Record>>;
+
+    /// Records whose key starts with `prefix` and is greater than `after` (when given), in key
+    /// order, at most `limit`. Not guarded by itself: a decision scans only what a record it also
+    /// reads with `get` guards (the versions of a key are guarded by its head).
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    fn scan(&mut self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, Record)>>;
+
+    /// A stamp above `floor`, above every stamp issued before by this store, and not below the
+    /// clock unless the clock is too far ahead to be believed.
+    fn issue_stamp(&mut self, floor: Stamp) -> Stamp;
+}
+
+/// A page of a scan: one consistent snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    pub records: Vec<(Vec<u8>, Record)>,
+    /// Whether records may follow the last one.
+    pub more: bool,
+}
+
+/// Whether bytes that were synced before the transaction are still on disks in service. Asked by
+/// the store at the head of the log, right before the append (hazard H10).
+pub type Durability = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// What the store runs: may be called several times. `Ok(None)` commits nothing and is a success.
+pub type Decision = Box<dyn FnMut(&mut dyn Reads) -> Result<Option<Vec<Write>>> + Send>;
+
+/// One transaction.
+pub struct Transaction {
+    pub decide: Decision,
+    /// Blobs whose records the transaction writes. If one answers `false` the transaction fails
+    /// with [`ErrorKind::BlobLost`] and nothing happens.
+    pub durable: Vec<Durability>,
+}
+
+/// The store. Shared; every method may be called at once from many tasks.
+#[async_trait]
+pub trait MetaStore: Send + Sync + 'static {
+    /// The record under `key` as of now: sees everything acknowledged before the call.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    async fn get(&self, key: &[u8]) -> Result<Option<Record>>;
+
+    /// Records whose key starts with `prefix` and is greater than `after` (when given), in key
+    /// order, at most `limit` of them (capped at [`SCAN_LIMIT_MAX`]). One snapshot.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    async fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Page>;
+
+    /// The inline content of `record`, verified against its checksum. A bad copy is read around
+    /// and repaired.
+    ///
+    /// # Errors
+    /// `NotFound` when the place is gone (read the record again: it moved), `Corrupt` when no good
+    /// copy is left, `Unavailable`.
+    async fn inline_bytes(&self, place: InlinePlace) -> Result<Bytes>;
+
+    /// Runs the decision and commits its writes. Atomic. Durable and visible once `Ok`. If the
+    /// future is dropped or fails with `Unavailable`, the outcome is unknown.
+    ///
+    /// # Errors
+    /// `BlobLost` when a blob's bytes are no longer durable enough, `TooLarge`, `Unavailable`,
+    /// `Corrupt`, or whatever the decision returned.
+    async fn transact(&self, transaction: Transaction) -> Result<()>;
+}
+
+/// Runs `decide` as a transaction and hands back what its last run answered.
+///
+/// `decide` returns the writes and the answer, or an error of the domain; the latter commits
+/// nothing. The outer error is the store's.
+///
+/// # Errors
+/// As [`MetaStore::transact`].
+pub async fn transact<T, E, F>(
+    store: &dyn MetaStore,
+    durable: Vec<Durability>,
+    mut decide: F,
+) -> Result<std::result::Result<T, E>>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    F: FnMut(&mut dyn Reads) -> Result<std::result::Result<(Vec<Write>, T), E>> + Send + 'static,
+{
+    let slot: Arc<Mutex<Option<std::result::Result<T, E>>>> = Arc::default();
+    let fill = Arc::clone(&slot);
+    let decision: Decision = Box::new(move |reads| {
+        let (writes, answer) = match decide(reads)? {
+            Ok((writes, answer)) => (Some(writes), Ok(answer)),
+            Err(refusal) => (None, Err(refusal)),
+        };
+        *fill.lock().expect("no holder panics") = Some(answer);
+        Ok(writes)
+    });
+    store.transact(Transaction { decide: decision, durable }).await?;
+    let answer = slot.lock().expect("no holder panics").take();
+    Ok(answer.expect("a transaction that succeeded ran its decision"))
+}
+
+/// What the caller should do about an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorKind {
+    /// What was addressed is gone.
+    NotFound,
+    /// A blob's bytes are no longer on enough disks in service: write them again, then retry.
+    BlobLost,
+    /// The transaction exceeds a named limit.
+    TooLarge,
+    /// Too few zones, or the deadline passed: retry later; the outcome of a transaction is unknown.
+    Unavailable,
+    /// No copy passed verification.
+    Corrupt,
+    /// Our bug.
+    Internal,
+}
+
+/// An error of a metadata store.
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+impl Error {
+    /// An error of `kind`; `message` is lowercase, no full stop, with values.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Result of a metadata store.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,1 @@
+//! strongroom-s3-front
