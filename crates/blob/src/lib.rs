@@ -49,7 +49,10 @@ pub struct Written {
 
 impl fmt::Debug for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Written").field("place", &self.place).field("reduced", &self.reduced).finish_non_exhaustive()
+        f.debug_struct("Written")
+            .field("place", &self.place)
+            .field("reduced", &self.reduced)
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,7 +137,10 @@ pub struct Error {
 impl Error {
     /// An error of `kind`; `message` is lowercase, no full stop, with values.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 

@@ -21,10 +21,16 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use twox_hash::XxHash3_64;
 
 pub mod contract;
 pub mod memory;
+pub mod resolve;
+pub mod stamp;
 
+/// Largest key of one record, in bytes. An S3 key of 1,024 bytes may double when it is escaped; ids,
+/// stamps and the sequence of a queue follow it.
+pub const KEY_SIZE_BYTES_MAX: usize = 4 * 1024;
 /// Largest value of one record, in bytes. A version record with the largest user metadata, tags
 /// and checksums stays below 16 KiB; an upload's list of parts is one record per part.
 pub const VALUE_SIZE_BYTES_MAX: usize = 256 * 1024;
@@ -33,6 +39,10 @@ pub const INLINE_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// Most records one transaction may write. CompleteMultipartUpload of 10,000 parts moves one blob
 /// record and deletes one part record each.
 pub const TRANSACTION_WRITES_MAX: usize = 25_000;
+/// Most bytes of keys, values and inline content one transaction may write: twice what the largest
+/// CompleteMultipartUpload needs (10,000 parts with records of about 1.5 KiB), and a log append of
+/// a few tens of milliseconds, which every commit behind it waits for.
+pub const TRANSACTION_SIZE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Most records one scan page may return.
 pub const SCAN_LIMIT_MAX: usize = 10_000;
 
@@ -64,22 +74,80 @@ pub struct InlinePlace {
     pub checksum: u64,
 }
 
+impl InlinePlace {
+    /// The place of `content` at `offset` in the body of `batch`.
+    ///
+    /// # Panics
+    /// When the content is larger than [`INLINE_SIZE_BYTES_MAX`].
+    #[must_use]
+    pub fn of(batch: u64, offset: u32, content: &[u8]) -> Self {
+        assert!(
+            content.len() <= INLINE_SIZE_BYTES_MAX,
+            "checked when the writes were resolved"
+        );
+        let size = u32::try_from(content.len()).expect("far below 4 GiB");
+        let checksum = XxHash3_64::oneshot_with_seed(batch, content);
+        Self {
+            batch,
+            offset,
+            size,
+            checksum,
+        }
+    }
+
+    /// Whether `content` is what was written here.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is not.
+    pub fn check(&self, content: &[u8]) -> Result<()> {
+        let is_good = content.len() == self.size as usize
+            && XxHash3_64::oneshot_with_seed(self.batch, content) == self.checksum;
+        if is_good {
+            return Ok(());
+        }
+        let message = format!(
+            "inline content at {}:{} is damaged",
+            self.batch, self.offset
+        );
+        Err(Error::new(ErrorKind::Corrupt, message))
+    }
+}
+
 /// One change of one record.
 #[derive(Clone, Debug)]
 pub enum Write {
-    Put { key: Vec<u8>, value: Bytes },
+    Put {
+        key: Vec<u8>,
+        value: Bytes,
+    },
     /// As `Put`, with content that is kept out of the index and read by
     /// [`MetaStore::inline_bytes`]. At most [`INLINE_SIZE_BYTES_MAX`].
-    PutInline { key: Vec<u8>, value: Bytes, content: Bytes },
-    /// As `Put`, keeping the inline content the record under `from` has now. `from` must be
-    /// deleted in the same transaction or left to be: content has one owner.
-    MoveInline { from: Vec<u8>, key: Vec<u8>, value: Bytes },
-    Delete { key: Vec<u8> },
+    PutInline {
+        key: Vec<u8>,
+        value: Bytes,
+        content: Bytes,
+    },
+    /// As `Put`, taking over the inline content the record under `from` had before the
+    /// transaction. Content has one owner: `from` is deleted in the same transaction or loses it.
+    MoveInline {
+        from: Vec<u8>,
+        key: Vec<u8>,
+        value: Bytes,
+    },
+    Delete {
+        key: Vec<u8>,
+    },
     /// Adds to a record of eight-byte little-endian signed counters, created as zeros. Never
     /// conflicts with another `Add` (hazard H36).
-    Add { key: Vec<u8>, deltas: Vec<i64> },
+    Add {
+        key: Vec<u8>,
+        deltas: Vec<i64>,
+    },
     /// Puts `value` under `queue` followed by a big-endian sequence that only grows.
-    Append { queue: Vec<u8>, value: Bytes },
+    Append {
+        queue: Vec<u8>,
+        value: Bytes,
+    },
 }
 
 /// What a decision may look at.
@@ -97,7 +165,12 @@ pub trait Reads {
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.
-    fn scan(&mut self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, Record)>>;
+    fn scan(
+        &mut self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Record)>>;
 
     /// A stamp above `floor`, above every stamp issued before by this store, and not below the
     /// clock unless the clock is too far ahead to be believed.
@@ -147,8 +220,9 @@ pub trait MetaStore: Send + Sync + 'static {
     /// and repaired.
     ///
     /// # Errors
-    /// `NotFound` when the place is gone (read the record again: it moved), `Corrupt` when no good
-    /// copy is left, `Unavailable`.
+    /// `NotFound` when the place is gone (read the record again: it moved or was deleted; a place
+    /// that a record holds is never gone, one that none holds may stay readable for a while),
+    /// `Corrupt` when no good copy is left, `Unavailable`.
     async fn inline_bytes(&self, place: InlinePlace) -> Result<Bytes>;
 
     /// Runs the decision and commits its writes. Atomic. Durable and visible once `Ok`. If the
@@ -187,7 +261,12 @@ where
         *fill.lock().expect("no holder panics") = Some(answer);
         Ok(writes)
     });
-    store.transact(Transaction { decide: decision, durable }).await?;
+    store
+        .transact(Transaction {
+            decide: decision,
+            durable,
+        })
+        .await?;
     let answer = slot.lock().expect("no holder panics").take();
     Ok(answer.expect("a transaction that succeeded ran its decision"))
 }
@@ -219,7 +298,10 @@ pub struct Error {
 impl Error {
     /// An error of `kind`; `message` is lowercase, no full stop, with values.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 
