@@ -29,7 +29,11 @@ impl AlignedBuf {
         let storage = vec![0u8; len + ALIGNMENT];
         let start = storage.as_ptr().align_offset(ALIGNMENT);
         assert!(start < ALIGNMENT, "a byte pointer can always be aligned");
-        Self { storage, start, len }
+        Self {
+            storage,
+            start,
+            len,
+        }
     }
 
     /// A buffer that holds `bytes`, zero-padded to a multiple of [`ALIGNMENT`].

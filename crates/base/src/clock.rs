@@ -38,7 +38,9 @@ impl SystemClock {
     #[must_use]
     #[allow(clippy::disallowed_methods)]
     pub fn new() -> Self {
-        Self { started: Instant::now() }
+        Self {
+            started: Instant::now(),
+        }
     }
 }
 
@@ -51,7 +53,9 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)]
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     }
 
@@ -70,12 +74,18 @@ pub struct ManualClock {
 impl ManualClock {
     #[must_use]
     pub fn new(start: Timestamp) -> Self {
-        Self { now: AtomicU64::new(start.0), start: start.0 }
+        Self {
+            now: AtomicU64::new(start.0),
+            start: start.0,
+        }
     }
 
     /// Moves the wall clock and the monotonic clock forward.
     pub fn advance(&self, by: Duration) {
-        self.now.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.now.fetch_add(
+            u64::try_from(by.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::SeqCst,
+        );
     }
 
     /// Sets the wall clock, backward too.

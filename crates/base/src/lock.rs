@@ -49,7 +49,10 @@ impl DiskLock {
             drop(file);
         });
         match answered.recv() {
-            Ok(Ok(())) => Ok(Self { release: Some(release), thread: Some(thread) }),
+            Ok(Ok(())) => Ok(Self {
+                release: Some(release),
+                thread: Some(thread),
+            }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(LockError::Io(io::Error::other("the lock thread stopped"))),
         }
@@ -91,7 +94,10 @@ mod tests {
     fn second_lock_on_one_disk_is_refused_until_the_first_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let first = DiskLock::acquire(folder.path()).unwrap();
-        assert!(matches!(DiskLock::acquire(folder.path()), Err(LockError::Held)));
+        assert!(matches!(
+            DiskLock::acquire(folder.path()),
+            Err(LockError::Held)
+        ));
         drop(first);
         assert!(DiskLock::acquire(folder.path()).is_ok());
     }

@@ -39,7 +39,9 @@ pub struct SeededRandom {
 impl SeededRandom {
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { state: Mutex::new(seed) }
+        Self {
+            state: Mutex::new(seed),
+        }
     }
 
     fn step(&self) -> u64 {

@@ -23,7 +23,11 @@ impl RealDisk {
 
     fn path(&self, relative: &str) -> PathBuf {
         debug_assert!(!relative.starts_with('/') && !relative.contains(".."));
-        if relative.is_empty() { self.root.clone() } else { self.root.join(relative) }
+        if relative.is_empty() {
+            self.root.clone()
+        } else {
+            self.root.join(relative)
+        }
     }
 }
 
@@ -49,7 +53,10 @@ fn open_file(path: &Path, create: bool, direct: bool) -> io::Result<RealFile> {
             Err(error) => return Err(error),
         }
     }
-    Ok(RealFile { file: options.open(path)?, direct: false })
+    Ok(RealFile {
+        file: options.open(path)?,
+        direct: false,
+    })
 }
 
 impl Disk for RealDisk {
@@ -139,8 +146,12 @@ impl DiskFile for RealFile {
     }
 
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, offset, len)
-        {
+        match rustix::fs::fallocate(
+            &self.file,
+            rustix::fs::FallocateFlags::KEEP_SIZE,
+            offset,
+            len,
+        ) {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
             other => Ok(other?),
         }
@@ -167,7 +178,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let disk = RealDisk::new(folder.path());
         disk.create_dir("a/b").unwrap();
-        let options = CreateOptions { direct: true, reserve: 1 << 20 };
+        let options = CreateOptions {
+            direct: true,
+            reserve: 1 << 20,
+        };
         let file = disk.create("a/b/f", options).unwrap();
         let mut data = AlignedBuf::zeroed(8192);
         data[5000] = 7;

@@ -61,7 +61,9 @@ pub fn sleep_thread(duration: Duration) {
 /// When the limit passed first.
 #[allow(clippy::disallowed_methods)]
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-    tokio::time::timeout(limit, future).await.map_err(|_| Elapsed)
+    tokio::time::timeout(limit, future)
+        .await
+        .map_err(|_| Elapsed)
 }
 
 /// The limit of [`timeout`] passed.
