@@ -1,1 +1,66 @@
-fn main() {}
+//! The project's own commands: `cargo xtask COMMAND`.
+//!
+//! One place that says what "green" means, so that a person, an editor and the continuous
+//! integration run the same thing. Each job prints its name, its result and its time; the first
+//! one that fails ends the run with one sentence.
+//!
+//! Invariants
+//! - No step can hang: each has a time limit, and what it started is killed with it.
+//! - A test that was skipped is counted and shown; it never passes silently.
+
+mod ci;
+mod layers;
+mod licences;
+mod metadata;
+mod planted;
+mod python;
+mod ratchet;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  ci        everything a change must pass: fmt, layers, ratchet, licences, clippy, docs, test
+  test      install what the tests need, then run all of them
+  slow      the same tests at larger sizes
+  planted   plant each bug of tests/planted.toml and demand that its test turns red
+  layers    which room may use which
+  ratchet   no file over 1000 lines, no function over 70, except those listed (--write lowers the list)
+  licences  licences and sources of the dependencies
+";
+
+fn main() -> ExitCode {
+    if let Err(error) = run::kill_children_on_interrupt() {
+        eprintln!("xtask: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["ci"] => ci::ci(),
+        ["test"] => test::test(test::Size::Change),
+        ["slow"] => test::test(test::Size::Slow),
+        ["planted"] => planted::planted(),
+        ["layers"] => layers::layers(),
+        ["ratchet"] => ratchet::check(),
+        ["ratchet", "--write"] => ratchet::write(),
+        ["licences"] => licences::licences(),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The Python environment of the black-box tests.
+//!
+//! Real clients are half the proof, so the tests bring the versions of them they were written
+//! against: `tests/requirements.txt`, installed into `.venv` once and again when it changes.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{command, have, minutes, must, root};
+
+/// Debian packages the tests use, by the program that shows they are there.
+const DEBIAN: &[(&str, &str)] = &[
+    ("python3", "python3-venv"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mount", "mount"),
+    ("losetup", "mount"),
+];
+
+/// Makes the environment and returns its `python`.
+pub fn python() -> Result<PathBuf> {
+    install_debian_packages()?;
+    let folder = root().join(".venv");
+    let python = folder.join("bin/python");
+    let wanted = fs::read_to_string(root().join("tests/requirements.txt"))
+        .context("read tests/requirements.txt")?;
+    let stamp = folder.join("requirements.installed");
+    if python.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    create(&folder)?;
+    let python_text = python.to_string_lossy().into_owned();
+    let words = [
+        &python_text,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--requirement",
+        "tests/requirements.txt",
+    ];
+    must("pip install", &mut command(&words), minutes(10)).context(
+        "the Python packages of tests/requirements.txt could not be installed: the tests need them \
+         and a package index to get them from",
+    )?;
+    fs::write(&stamp, wanted).context("note what is installed")?;
+    Ok(python)
+}
+
+fn create(folder: &std::path::Path) -> Result<()> {
+    if folder.join("bin/python").exists() {
+        return Ok(());
+    }
+    let folder = folder.to_string_lossy().into_owned();
+    let words = ["python3", "-m", "venv", &folder];
+    if must("python3 -m venv", &mut command(&words), minutes(3)).is_ok() {
+        return Ok(());
+    }
+    if is_root() && have("apt-get") {
+        apt_install(&["python3-venv"])?;
+        must("python3 -m venv", &mut command(&words), minutes(3))?;
+        return Ok(());
+    }
+    bail!("the tests need Python 3 with its venv module (Debian package python3-venv)")
+}
+
+/// Installs what is missing when we may; says what is missing when we may not. Only Python is
+/// indispensable: the tests that need another program are counted as skipped without it.
+fn install_debian_packages() -> Result<()> {
+    let missing: Vec<&str> = DEBIAN
+        .iter()
+        .filter(|(program, _)| !anywhere(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if is_root() && have("apt-get") {
+        return apt_install(&missing);
+    }
+    println!(
+        "missing Debian packages (tests that need them are skipped): {}",
+        missing.join(" ")
+    );
+    if have("python3") {
+        Ok(())
+    } else {
+        bail!("the tests need python3")
+    }
+}
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    let mut words = vec![
+        "apt-get",
+        "install",
+        "--yes",
+        "--quiet",
+        "--no-install-recommends",
+    ];
+    words.extend(packages);
+    let mut update = command(&["apt-get", "update", "--quiet"]);
+    must("apt-get update", &mut update, minutes(5))?;
+    let mut install = command(&words);
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    must("apt-get install", &mut install, minutes(10)).with_context(|| {
+        format!(
+            "the Debian packages {} could not be installed",
+            packages.join(" ")
+        )
+    })?;
+    Ok(())
+}
+
+/// Whether a program is installed, also where only root's path looks.
+fn anywhere(program: &str) -> bool {
+    have(program)
+        || ["/sbin", "/usr/sbin"]
+            .iter()
+            .any(|folder| PathBuf::from(folder).join(program).is_file())
+}
+
+fn is_root() -> bool {
+    // The owner of our own process folder, so that no foreign call is needed.
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}

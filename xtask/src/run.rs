@@ -1,0 +1,173 @@
+//! Running a command with a time limit, killing all that it started.
+//!
+//! A test that hangs must not hang the whole run, and a server that a killed test leaves behind
+//! must not hold ports and locks of the next one. So each command leads a process group of its
+//! own, and the group is killed when the limit passes or the run is interrupted.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use std::os::unix::process::CommandExt;
+
+/// How often a running command is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The process group of the command that runs now; zero when none does. We run one at a time.
+static GROUP: AtomicI32 = AtomicI32::new(0);
+
+/// What a finished command said.
+pub struct Output {
+    pub status: ExitStatus,
+    /// Standard output, line by line.
+    pub lines: Vec<String>,
+}
+
+/// What to do with a command's standard output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Echo {
+    /// Print it as it comes, and keep it.
+    Show,
+    /// Only keep it; standard error still shows.
+    Keep,
+    /// Only keep it. Standard error is hidden too.
+    Hide,
+}
+
+/// The folder that holds the workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace")
+        .to_owned()
+}
+
+/// Kills the running command's group when we are interrupted or terminated, and leaves.
+pub fn kill_children_on_interrupt() -> Result<()> {
+    ctrlc::set_handler(|| {
+        kill_group();
+        std::process::exit(130);
+    })
+    .context("install the interrupt handler")
+}
+
+/// A command of `words`, run in the workspace folder.
+pub fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).current_dir(root());
+    command
+}
+
+/// A `cargo` command: the same cargo that runs us.
+pub fn cargo(words: &[&str]) -> Command {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = Command::new(cargo);
+    command.args(words).current_dir(root());
+    command
+}
+
+/// Runs `command`, shows its output, and fails unless it succeeds within `limit`.
+pub fn must(name: &str, command: &mut Command, limit: Duration) -> Result<Vec<String>> {
+    let output = output(name, command, limit, Echo::Show)?;
+    if !output.status.success() {
+        bail!("{name} failed ({})", output.status);
+    }
+    Ok(output.lines)
+}
+
+/// Runs `command` and returns what it said. Fails when it can not start or the limit passes.
+#[allow(clippy::disallowed_methods)] // a tool on a real machine: threads and real time are its job
+pub fn output(name: &str, command: &mut Command, limit: Duration, echo: Echo) -> Result<Output> {
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    if echo == Echo::Hide {
+        command.stderr(Stdio::null());
+    }
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("{name}: start {command:?}"))?;
+    GROUP.store(
+        child.id().try_into().context("process id")?,
+        Ordering::SeqCst,
+    );
+    let pipe = child.stdout.take().expect("standard output is piped");
+    let reader = std::thread::spawn(move || {
+        let mut lines = Vec::new();
+        for line in BufReader::new(pipe)
+            .split(b'\n')
+            .map_while(std::result::Result::ok)
+        {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if echo == Echo::Show {
+                println!("{line}");
+            }
+            lines.push(line);
+        }
+        lines
+    });
+    let status = wait(&mut child, limit);
+    // What the command left behind holds our pipe and its ports: it goes with the command.
+    kill_group();
+    GROUP.store(0, Ordering::SeqCst);
+    let lines = reader.join().unwrap_or_default();
+    match status? {
+        Some(status) => Ok(Output { status, lines }),
+        None => bail!(
+            "{name} did not finish within {} s and was killed",
+            limit.as_secs()
+        ),
+    }
+}
+
+/// Waits for `child` until `limit`; kills its group and answers nothing when that passes.
+#[allow(clippy::disallowed_methods)] // as above
+fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        if let Some(status) = child.try_wait().context("wait for the command")? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    kill_group();
+    child.wait().context("wait for the killed command")?;
+    Ok(None)
+}
+
+fn kill_group() {
+    let group = GROUP.load(Ordering::SeqCst);
+    if group > 0 {
+        // It may be gone already, which is what we want.
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+}
+
+/// Runs one job: prints its name, its result and its time.
+#[allow(clippy::disallowed_methods)] // as above
+pub fn job<T>(name: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!("== {name}");
+    let start = Instant::now();
+    let result = body();
+    let word = if result.is_ok() { "ok" } else { "FAILED" };
+    println!("== {name}: {word}, {:.1} s", start.elapsed().as_secs_f64());
+    result.with_context(|| format!("job '{name}' failed"))
+}
+
+/// Whether a program of this name is on the path.
+pub fn have(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// Minutes as a duration.
+pub const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}

@@ -1,0 +1,141 @@
+//! All tests, from the smallest to the real clients.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::run::{cargo, command, job, minutes, must, root};
+use crate::{planted, python};
+
+/// How large the tests are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// Fits into every change.
+    Change,
+    /// The sizes of the goals.
+    Slow,
+}
+
+impl Size {
+    /// What the tests multiply their counts by.
+    const fn scale(self) -> u64 {
+        match self {
+            Self::Change => 1,
+            Self::Slow => 25,
+        }
+    }
+
+    /// The limit of a step that takes at most `count` minutes in a change.
+    const fn limit(self, count: u64) -> std::time::Duration {
+        minutes(match self {
+            Self::Change => count,
+            Self::Slow => count * 12,
+        })
+    }
+}
+
+/// Tests run and tests skipped.
+#[derive(Default)]
+struct Count {
+    passed: u64,
+    skipped: u64,
+}
+
+/// Runs everything.
+pub fn test(size: Size) -> Result<()> {
+    let mut count = Count::default();
+    let python = job("tools", python::python)?;
+    let python = python.to_string_lossy().into_owned();
+    job("cargo test", || {
+        let mut run = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+        let lines = must("cargo test", with_scale(&mut run, size), size.limit(40))?;
+        count_cargo(&lines, &mut count);
+        Ok(())
+    })?;
+    job("planted bugs", planted::planted)?;
+    job("server binary", || {
+        let mut build = cargo(&["build", "--package", "strongroom-server", "--locked"]);
+        must("cargo build", &mut build, minutes(20)).map(drop)
+    })?;
+    job("clients", || {
+        let words = [
+            &python,
+            "-m",
+            "pytest",
+            "tests",
+            "-ra",
+            "--strict-markers",
+            "--color=no",
+        ];
+        let mut run = command(&words);
+        run.env("STRONGROOM_BIN", root().join("target/debug/strongroom"));
+        let lines = must("pytest", with_scale(&mut run, size), size.limit(30))?;
+        count_pytest(&lines, &mut count);
+        Ok(())
+    })?;
+    if root().join("tests/sigv4/run.py").exists() {
+        job("signatures", || {
+            let mut run = command(&[&python, "tests/sigv4/run.py"]);
+            must(
+                "tests/sigv4/run.py",
+                with_scale(&mut run, size),
+                size.limit(10),
+            )
+            .map(drop)
+        })?;
+    }
+    println!("tests passed {}, skipped {}", count.passed, count.skipped);
+    Ok(())
+}
+
+/// The one knob the tests look at for their sizes.
+fn with_scale(command: &mut Command, size: Size) -> &mut Command {
+    if std::env::var_os("STRONGROOM_TEST_SCALE").is_none() {
+        command.env("STRONGROOM_TEST_SCALE", size.scale().to_string());
+    }
+    command
+}
+
+/// Adds up lines such as `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
+fn count_cargo(lines: &[String], count: &mut Count) {
+    for line in lines.iter().filter(|line| line.starts_with("test result:")) {
+        count.passed += number_before(line, " passed").unwrap_or(0);
+        count.skipped += number_before(line, " ignored").unwrap_or(0);
+    }
+}
+
+/// Reads the last line, such as `==== 30 passed, 1 skipped in 60.12s ====`.
+fn count_pytest(lines: &[String], count: &mut Count) {
+    if let Some(line) = lines.iter().rev().find(|line| line.contains(" passed")) {
+        count.passed += number_before(line, " passed").unwrap_or(0);
+        count.skipped += number_before(line, " skipped").unwrap_or(0);
+    }
+}
+
+fn number_before(line: &str, word: &str) -> Option<u64> {
+    let end = line.find(word)?;
+    line[..end]
+        .rsplit(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .context("a count")
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passed_and_skipped_tests_are_counted() {
+        let mut count = Count::default();
+        let cargo = ["test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured".to_owned()];
+        count_cargo(&cargo, &mut count);
+        let pytest = [
+            "a b passed".to_owned(),
+            "==== 30 passed, 1 skipped in 6.1s ====".to_owned(),
+        ];
+        count_pytest(&pytest, &mut count);
+        assert_eq!((count.passed, count.skipped), (42, 4));
+    }
+}
