@@ -1,1 +1,23 @@
-//! strongroom-admin-server
+//! The administration port: is it alive, what does it count, how is it.
+//!
+//! Operators, load balancers and scrapers ask a store different questions than its clients do, and
+//! must get an answer while the store itself is waiting for a zone. So this port has a listener of
+//! its own, takes what it shows through small traits, and never waits for the engine.
+//!
+//! Invariants
+//! - Health routes are open and cheap: they read flags and touch no disk.
+//! - `/v1/status` needs the root credentials, always; `/metrics` does unless it was opened by a
+//!   setting. Secrets are compared in constant time.
+//! - Nothing here changes the store.
+
+mod auth;
+mod health;
+mod metrics;
+mod router;
+mod status;
+
+pub use auth::{RootCredentials, basic_authorization};
+pub use health::{Health, HealthAnswer, health_answer};
+pub use metrics::{MetricSource, Sample, SampleKind, render};
+pub use router::{Admin, router};
+pub use status::{DiskStatus, EngineStatus, Status, StatusSource, ZoneStatus};
