@@ -1,0 +1,197 @@
+//! The disks in use, which of them are in service, and the failure domain each belongs to.
+//!
+//! A disk is *in service* or *out*. It goes out when a write or sync on it fails, when its folder
+//! vanishes, or when it is judged hung; it comes back only through the health worker, which checks
+//! that it is the same disk. Each time it goes out its *incarnation* grows, so that a blob written
+//! before can tell that its bytes may not be where it left them (hazard H10).
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use strongroom_base::DiskRef;
+
+use crate::counters::Counters;
+use crate::io::DiskWriter;
+
+/// Most members of a store: the members in service are a 64-bit set in each batch header.
+pub const MEMBER_COUNT_MAX: usize = 64;
+
+/// Identity of a disk, drawn when it is formatted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DiskId(pub [u8; 16]);
+
+impl fmt::Debug for DiskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in &self.0[..6] {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for DiskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0 {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Position of a member in the store's member list; never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MemberIndex(pub u16);
+
+/// Counts how often a disk went out of service.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Incarnation(u64);
+
+/// Why a disk is out of service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OutReason {
+    /// Its folder is absent, blank or another disk's.
+    Absent(String),
+    /// A write or sync failed.
+    Failed(String),
+    /// It did not answer in time while others did.
+    Hung,
+    /// Its zone is catching up.
+    CatchingUp,
+}
+
+impl fmt::Display for OutReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent(why) => write!(f, "absent: {why}"),
+            Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Hung => f.write_str("hung"),
+            Self::CatchingUp => f.write_str("catching up"),
+        }
+    }
+}
+
+/// One disk of the store. Present in [`Disks`] also while it is out.
+pub struct DiskHandle {
+    pub id: DiskId,
+    pub member: MemberIndex,
+    pub zone: String,
+    /// The folder as configured, for messages; or a word for a disk that was not configured.
+    pub name: String,
+    /// The disk. `None` when no folder was configured for it in this run.
+    pub disk: Option<DiskRef>,
+    state: Mutex<State>,
+    /// Even: in service; odd: out. Half of it is the incarnation.
+    turns: AtomicU64,
+}
+
+struct State {
+    out: Option<OutReason>,
+    writer: Option<Arc<DiskWriter>>,
+}
+
+impl DiskHandle {
+    pub(crate) fn new(
+        id: DiskId,
+        member: MemberIndex,
+        zone: String,
+        name: String,
+        disk: Option<DiskRef>,
+        out: Option<OutReason>,
+    ) -> Self {
+        let turns = AtomicU64::new(u64::from(out.is_some()));
+        Self {
+            id,
+            member,
+            zone,
+            name,
+            disk,
+            state: Mutex::new(State { out, writer: None }),
+            turns,
+        }
+    }
+
+    /// The incarnation when the disk is in service.
+    #[must_use]
+    pub fn in_service(&self) -> Option<Incarnation> {
+        let turns = self.turns.load(Ordering::Acquire);
+        turns.is_multiple_of(2).then_some(Incarnation(turns))
+    }
+
+    /// Why the disk is out, if it is.
+    #[must_use]
+    pub fn out_reason(&self) -> Option<OutReason> {
+        self.state.lock().expect("no holder panics").out.clone()
+    }
+
+    /// The thread that writes segments on this disk; `None` while it is out.
+    #[must_use]
+    pub fn writer(&self, counters: &Arc<Counters>) -> Option<Arc<DiskWriter>> {
+        let mut state = self.state.lock().expect("no holder panics");
+        if state.out.is_some() {
+            return None;
+        }
+        let make = || Arc::new(DiskWriter::start(&self.name, Arc::clone(counters)));
+        Some(Arc::clone(state.writer.get_or_insert_with(make)))
+    }
+}
+
+/// All disks of the store.
+pub struct Disks {
+    disks: Vec<Arc<DiskHandle>>,
+    pub counters: Arc<Counters>,
+}
+
+impl Disks {
+    pub(crate) fn new(disks: Vec<Arc<DiskHandle>>, counters: Arc<Counters>) -> Self {
+        Self { disks, counters }
+    }
+
+    /// Every disk of the member list, in service or not.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<DiskHandle>] {
+        &self.disks
+    }
+
+    /// The disk with `id`.
+    #[must_use]
+    pub fn find(&self, id: DiskId) -> Option<&Arc<DiskHandle>> {
+        self.disks.iter().find(|disk| disk.id == id)
+    }
+
+    /// Takes a disk out of service. Repeating is fine; the first reason is kept.
+    pub fn take_out(&self, id: DiskId, reason: OutReason) {
+        let Some(disk) = self.find(id) else { return };
+        let mut state = disk.state.lock().expect("no holder panics");
+        if state.out.is_some() {
+            return;
+        }
+        tracing::warn!(disk = %disk.name, zone = %disk.zone, %reason, "disk taken out of service");
+        state.out = Some(reason);
+        state.writer = None;
+        disk.turns.fetch_add(1, Ordering::AcqRel);
+        Counters::add(&self.counters.disks_taken_out, 1);
+    }
+
+    /// Puts a disk back into service: for the health worker, after it verified the disk.
+    pub fn admit(&self, id: DiskId) {
+        let Some(disk) = self.find(id) else { return };
+        let mut state = disk.state.lock().expect("no holder panics");
+        if state.out.take().is_some() {
+            disk.turns.fetch_add(1, Ordering::AcqRel);
+            Counters::add(&self.counters.disks_admitted, 1);
+            tracing::info!(disk = %disk.name, zone = %disk.zone, "disk in service");
+        }
+    }
+
+    /// Whether every one of `disks` has been in service without a break since it had the given
+    /// incarnation.
+    #[must_use]
+    pub fn unbroken(&self, disks: &[(DiskId, Incarnation)]) -> bool {
+        disks.iter().all(|(id, seen)| {
+            self.find(*id)
+                .is_some_and(|disk| disk.in_service() == Some(*seen))
+        })
+    }
+}

@@ -1,0 +1,712 @@
+//! The commit log over all members in service.
+//!
+//! [`CommitLog`] belongs to the one thread that commits. It appends a batch to every member in
+//! service at once, and a batch counts when all of them have synced it. A member that fails or
+//! hangs is fenced off by a new generation before anything that it lacks is acknowledged; below a
+//! majority nothing is acknowledged at all. [`LogReader`] is shared and reads from any member.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, RwLock};
+
+use bytes::Bytes;
+use strongroom_base::{AlignedBuf, FileRef, tasks};
+
+use crate::batch::{Batch, BatchHeader, BatchKind, Generation};
+use crate::counters::Counters;
+use crate::disks::{DiskHandle, DiskId, Disks, OutReason};
+use crate::member_log::{MemberLog, Tail};
+use crate::open::OpenStore;
+use crate::superblock::{DiskState, Promise, StoreId, Superblock};
+
+/// What one member is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// The zone, or in a store of one zone, the disk.
+    pub name: String,
+    pub in_service: bool,
+}
+
+/// Where the log stands.
+#[derive(Clone, Debug, Default)]
+pub struct LogStatus {
+    pub generation: u64,
+    pub acknowledged: u64,
+    pub members: Vec<MemberStatus>,
+    /// Why nothing can be committed, when nothing can.
+    pub stalled: Option<String>,
+}
+
+/// No majority: the outcome of what was being appended is unknown until recovery.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Stalled(pub String);
+
+/// A member as the log sees it.
+pub(crate) struct Member {
+    pub name: String,
+    pub disks: Vec<Arc<DiskHandle>>,
+}
+
+/// What the committer and the readers share.
+pub(crate) struct Shared {
+    pub store: StoreId,
+    pub open: OpenStore,
+    pub members: Vec<Member>,
+    /// The log of each member that has one in reach, and the disk it is on.
+    pub logs: RwLock<Vec<Option<(DiskId, Arc<MemberLog>)>>>,
+    pub status: Mutex<LogStatus>,
+    pub truth: RwLock<Truth>,
+}
+
+impl Shared {
+    pub fn new(open: OpenStore) -> Arc<Self> {
+        let mut members: Vec<Member> = Vec::new();
+        let by_zone = open.zones.len() > 1;
+        for disk in open.disks.all() {
+            let index = usize::from(disk.member.0);
+            if members.len() <= index {
+                let name = if by_zone {
+                    disk.zone.clone()
+                } else {
+                    disk.name.clone()
+                };
+                members.push(Member {
+                    name,
+                    disks: Vec::new(),
+                });
+            }
+            members[index].disks.push(Arc::clone(disk));
+        }
+        let logs = RwLock::new(members.iter().map(|_| None).collect());
+        Arc::new(Self {
+            store: open.store,
+            open,
+            members,
+            logs,
+            status: Mutex::default(),
+            truth: RwLock::default(),
+        })
+    }
+
+    pub fn disks(&self) -> &Arc<Disks> {
+        &self.open.disks
+    }
+
+    pub fn majority(&self) -> usize {
+        self.members.len() / 2 + 1
+    }
+
+    pub fn log(&self, member: usize) -> Option<Arc<MemberLog>> {
+        let logs = self.logs.read().expect("no holder panics");
+        logs[member].as_ref().map(|(_, log)| Arc::clone(log))
+    }
+
+    pub fn log_disk(&self, member: usize) -> Option<DiskId> {
+        self.logs.read().expect("no holder panics")[member]
+            .as_ref()
+            .map(|(disk, _)| *disk)
+    }
+
+    pub fn set_log(&self, member: usize, log: Option<(DiskId, Arc<MemberLog>)>) {
+        self.logs.write().expect("no holder panics")[member] = log;
+    }
+
+    /// Writes a promise to every disk in service of `members`; returns those members of which at
+    /// least one disk has it and none in service lacks it (a disk that fails goes out).
+    pub fn promise(&self, members: u64, promise: Promise, log_disks: &[Option<DiskId>]) -> u64 {
+        let mut promised = 0;
+        for (index, member) in self.members.iter().enumerate() {
+            if members & (1 << index) == 0 {
+                continue;
+            }
+            for handle in &member.disks {
+                let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
+                    continue;
+                };
+                let block = Superblock {
+                    store: self.store,
+                    disk: handle.id,
+                    zone: handle.zone.clone(),
+                    state: DiskState::Formed,
+                    run: self.open.run,
+                    promise,
+                    log_disk: log_disks[index].unwrap_or(DiskId([0; 16])),
+                    zones: self.open.zones.clone(),
+                };
+                match block.write(&**disk) {
+                    Ok(()) => promised |= 1 << index,
+                    Err(error) => {
+                        self.disks()
+                            .take_out(handle.id, OutReason::Failed(error.to_string()));
+                    }
+                }
+            }
+        }
+        promised
+    }
+
+    /// Notes whose logs are the truth: the members in service, or during recovery the owner of the
+    /// chain with the header checksums of the part that was read.
+    pub fn trust(&self, members: u64, links: Option<(u64, Vec<[u8; 16]>)>) {
+        *self.truth.write().expect("no holder panics") = Truth { members, links };
+    }
+
+    /// The header checksum of batch `number` on the chain that is the truth.
+    pub fn chain_checksum(&self, number: u64) -> Option<[u8; 16]> {
+        let truth = self.truth.read().expect("no holder panics");
+        if let Some((first, links)) = &truth.links
+            && let Some(index) = number.checked_sub(*first)
+            && let Some(sum) = links.get(usize::try_from(index).ok()?)
+        {
+            return Some(*sum);
+        }
+        bits(truth.members)
+            .filter_map(|member| self.log(member))
+            .find_map(|log| {
+                let own = log
+                    .header(number)
+                    .ok()
+                    .flatten()
+                    .map(|(_, checksum)| checksum);
+                own.or_else(|| Some(log.header(number + 1).ok().flatten()?.0.previous))
+            })
+    }
+
+    /// Batch `number` of that chain, verified, from whichever log has a good copy.
+    pub fn chain_batch(&self, number: u64) -> Option<Batch> {
+        let wanted = self.chain_checksum(number)?;
+        let trusted = self.truth.read().expect("no holder panics").members;
+        self.preferred(trusted)
+            .filter_map(|member| self.log(member))
+            .find_map(|log| {
+                let batch = log.read(number).ok().flatten()?;
+                (batch.header.checksum() == wanted).then_some(batch)
+            })
+    }
+
+    /// Members in `first`, then the others: an old copy that verifies is as good.
+    fn preferred(&self, first: u64) -> impl Iterator<Item = usize> + use<> {
+        let count = self.members.len();
+        let of = move |wanted: bool| (0..count).filter(move |i| (first >> i & 1 == 1) == wanted);
+        of(true).chain(of(false))
+    }
+}
+
+/// Whose logs are the truth.
+#[derive(Default)]
+pub(crate) struct Truth {
+    members: u64,
+    links: Option<(u64, Vec<[u8; 16]>)>,
+}
+
+/// Reads the log; cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct LogReader(pub(crate) Arc<Shared>);
+
+impl LogReader {
+    /// Batch `number`, verified and on the chain, from whichever member has a good copy. Damaged
+    /// copies of members in service are rewritten.
+    #[must_use]
+    pub fn read(&self, number: u64) -> Option<Batch> {
+        let batch = self.0.chain_batch(number)?;
+        let trusted = self.0.truth.read().expect("no holder panics").members;
+        for log in bits(trusted).filter_map(|member| self.0.log(member)) {
+            if !matches!(log.read(number), Ok(Some(_))) {
+                self.repair(&log, &batch);
+            }
+        }
+        Some(batch)
+    }
+
+    /// Part of the body of batch `number` that passes `verify`, from whichever member has one.
+    /// Damaged copies on the way are rewritten.
+    #[must_use]
+    pub fn read_part(
+        &self,
+        number: u64,
+        offset: u32,
+        len: u32,
+        verify: &dyn Fn(&[u8]) -> bool,
+    ) -> Option<Bytes> {
+        let trusted = self.0.truth.read().expect("no holder panics").members;
+        for (attempt, member) in self.0.preferred(trusted).enumerate() {
+            let Some(log) = self.0.log(member) else {
+                continue;
+            };
+            let part = log.read_part(number, offset, len).ok().flatten();
+            if let Some(part) = part.filter(|part| verify(part)) {
+                if attempt > 0 {
+                    // Some copy was bad: a verified read of the whole batch mends what it meets.
+                    let _ = self.read(number);
+                }
+                return Some(part);
+            }
+        }
+        None
+    }
+
+    fn repair(&self, log: &MemberLog, batch: &Batch) {
+        match log.repair(batch) {
+            Ok(true) => {
+                Counters::add(&self.0.disks().counters.log_repairs, 1);
+                tracing::warn!(batch = batch.header.number, "damaged log batch rewritten");
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "a damaged log batch could not be rewritten"),
+        }
+    }
+
+    /// Where the log stands.
+    #[must_use]
+    pub fn status(&self) -> LogStatus {
+        self.0.status.lock().expect("no holder panics").clone()
+    }
+}
+
+struct Job {
+    file: FileRef,
+    offset: u64,
+    data: Arc<AlignedBuf>,
+    answer: Sender<(usize, io::Result<()>)>,
+    member: usize,
+}
+
+/// The thread that writes and syncs the log of one member. A hung one is abandoned: the file it
+/// may still write to is never used again.
+struct LogWriter(Sender<Job>);
+
+impl LogWriter {
+    fn start(name: &str) -> Self {
+        let (queue, jobs) = channel::<Job>();
+        tasks::spawn_thread(&format!("log {name}"), move || {
+            while let Ok(job) = jobs.recv() {
+                let result = job
+                    .file
+                    .write_at(job.offset, &job.data)
+                    .and_then(|()| job.file.sync());
+                let _ = job.answer.send((job.member, result));
+            }
+        });
+        Self(queue)
+    }
+}
+
+/// What to append.
+pub struct Append {
+    pub kind: BatchKind,
+    pub body: Bytes,
+    pub stamp_mark: u64,
+    pub lock_clock: u64,
+}
+
+/// The log, for the one thread that commits.
+pub struct CommitLog {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) generation: Generation,
+    /// Highest counter seen or tried.
+    pub(crate) counter: u64,
+    pub(crate) service: u64,
+    /// The last batch written.
+    pub(crate) number: u64,
+    pub(crate) checksum: [u8; 16],
+    pub(crate) acknowledged: u64,
+    pub(crate) stamp_mark: u64,
+    pub(crate) lock_clock: u64,
+    pub(crate) last_kind: BatchKind,
+    pub(crate) tails: Vec<Option<Tail>>,
+    writers: Vec<Option<LogWriter>>,
+}
+
+impl CommitLog {
+    pub(crate) fn new(shared: Arc<Shared>, counter: u64, number: u64, checksum: [u8; 16]) -> Self {
+        let members = shared.members.len();
+        Self {
+            shared,
+            generation: Generation::default(),
+            counter,
+            service: 0,
+            number,
+            checksum,
+            acknowledged: number,
+            stamp_mark: 0,
+            lock_clock: 0,
+            last_kind: BatchKind::Membership,
+            tails: (0..members).map(|_| None).collect(),
+            writers: (0..members).map(|_| None).collect(),
+        }
+    }
+
+    /// A reader of this log.
+    #[must_use]
+    pub fn reader(&self) -> LogReader {
+        LogReader(Arc::clone(&self.shared))
+    }
+
+    /// Number of the last acknowledged batch.
+    #[must_use]
+    pub const fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Number the next batch will have, unless a change of generation comes first.
+    #[must_use]
+    pub const fn next_number(&self) -> u64 {
+        self.number + 1
+    }
+
+    /// Highest stamp recorded in the log, and the lock clock.
+    #[must_use]
+    pub const fn marks(&self) -> (u64, u64) {
+        (self.stamp_mark, self.lock_clock)
+    }
+
+    /// Appends one batch to every member in service and waits until all have synced it; members
+    /// that fail are fenced first. On `Ok` the batch and all before it are acknowledged.
+    ///
+    /// # Errors
+    /// [`Stalled`]: fewer than a majority are left, and the outcome of this batch is unknown.
+    pub fn append(&mut self, append: Append) -> Result<BatchHeader, Stalled> {
+        self.fence_lost()?;
+        self.rotate()?;
+        let header = BatchHeader {
+            kind: append.kind,
+            store: self.shared.store,
+            generation: self.generation,
+            number: self.number + 1,
+            previous: self.checksum,
+            acknowledged: self.acknowledged,
+            service: self.service,
+            stamp_mark: append.stamp_mark.max(self.stamp_mark),
+            lock_clock: append.lock_clock.max(self.lock_clock),
+            run: self.shared.open.run,
+            body_len: 0,
+            body_checksum: [0; 16],
+        };
+        let batch = Batch {
+            header: header.seal(&append.body),
+            body: append.body,
+        };
+        let synced = self.write_all(&batch)?;
+        self.wrote(&batch.header);
+        if synced != self.service && !strongroom_base::planted("log_ack_without_generation") {
+            self.begin_generation(synced)?;
+        }
+        self.acknowledged = self.number;
+        self.publish(None);
+        Counters::add(&self.shared.disks().counters.batches, 1);
+        Ok(batch.header)
+    }
+
+    /// Records the acknowledged position, if the log does not end with such a record.
+    ///
+    /// # Errors
+    /// As [`CommitLog::append`].
+    pub fn note_idle(&mut self) -> Result<(), Stalled> {
+        self.fence_lost()?;
+        if self.last_kind == BatchKind::Commits {
+            let (stamp_mark, lock_clock) = self.marks();
+            self.append(Append {
+                kind: BatchKind::Idle,
+                body: Bytes::new(),
+                stamp_mark,
+                lock_clock,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn wrote(&mut self, header: &BatchHeader) {
+        self.number = header.number;
+        self.checksum = header.checksum();
+        self.stamp_mark = header.stamp_mark;
+        self.lock_clock = header.lock_clock;
+        self.last_kind = header.kind;
+    }
+
+    /// Writes a batch to all members in service; returns those that synced it. The others are out.
+    fn write_all(&mut self, batch: &Batch) -> Result<u64, Stalled> {
+        let data = Arc::new(batch.encode());
+        let (answer, answers) = channel();
+        for member in bits(self.service) {
+            let tail = self.tails[member]
+                .as_ref()
+                .expect("a member in service has a tail");
+            let job = Job {
+                file: Arc::clone(&tail.file),
+                offset: tail.offset,
+                data: Arc::clone(&data),
+                answer: answer.clone(),
+                member,
+            };
+            let name = &self.shared.members[member].name;
+            let writer = self.writers[member].get_or_insert_with(|| LogWriter::start(name));
+            let _ = writer.0.send(job);
+        }
+        drop(answer);
+        let synced = self.gather(&answers)?;
+        let counters = &self.shared.disks().counters;
+        Counters::add(&counters.log_syncs, u64::from(synced.count_ones()));
+        Counters::add(
+            &counters.log_bytes,
+            data.len() as u64 * u64::from(synced.count_ones()),
+        );
+        for member in bits(synced) {
+            let log = self
+                .shared
+                .log(member)
+                .expect("a member in service has a log");
+            log.wrote(
+                self.tails[member].as_mut().expect("it was written"),
+                &batch.header,
+            );
+        }
+        Ok(synced)
+    }
+
+    /// Waits for the answers. Once a majority has synced, the rest have the hang limit; before
+    /// that, they have the commit deadline.
+    fn gather(&mut self, answers: &Receiver<(usize, io::Result<()>)>) -> Result<u64, Stalled> {
+        let (mut synced, mut waiting) = (0u64, self.service);
+        if strongroom_base::planted("log_ack_after_one") {
+            let _ = answers.recv();
+            return Ok(self.service);
+        }
+        while waiting != 0 {
+            let enough = synced.count_ones() as usize >= self.shared.majority();
+            let options = &self.shared.open.options;
+            let limit = if enough {
+                options.hang_limit
+            } else {
+                options.commit_deadline
+            };
+            match answers.recv_timeout(limit) {
+                Ok((member, result)) => {
+                    waiting &= !(1 << member);
+                    match result {
+                        Ok(()) => synced |= 1 << member,
+                        Err(error) => {
+                            self.member_failed(member, OutReason::Failed(error.to_string()))
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if enough => {
+                    for member in bits(waiting) {
+                        self.member_failed(member, OutReason::Hung);
+                    }
+                    break;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(self.stall("the disks did not sync a batch before the deadline"));
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Ok(synced)
+    }
+
+    /// Takes the disk of a member's log out, and abandons its thread.
+    fn member_failed(&mut self, member: usize, reason: OutReason) {
+        if let Some(disk) = self.shared.log_disk(member) {
+            self.shared.disks().take_out(disk, reason);
+        }
+        self.tails[member] = None;
+        self.writers[member] = None;
+    }
+
+    /// Fences members whose log disk was taken out by someone else.
+    fn fence_lost(&mut self) -> Result<(), Stalled> {
+        let lost = bits(self.service).filter(|member| {
+            let disk = self
+                .shared
+                .log_disk(*member)
+                .and_then(|id| self.shared.disks().find(id).cloned());
+            disk.is_none_or(|disk| disk.in_service().is_none())
+        });
+        let lost = lost.fold(0u64, |set, member| set | 1 << member);
+        if lost == 0 {
+            return Ok(());
+        }
+        for member in bits(lost) {
+            self.tails[member] = None;
+            self.writers[member] = None;
+        }
+        self.begin_generation(self.service & !lost)
+    }
+
+    /// Begins new files when the current ones are full.
+    fn rotate(&mut self) -> Result<(), Stalled> {
+        let size = self.shared.open.options.log_file_size;
+        let full = self.tails.iter().flatten().any(|tail| tail.offset >= size);
+        if !full {
+            return Ok(());
+        }
+        let mut kept = self.service;
+        for member in bits(self.service) {
+            match self.begin_file(member, self.generation, self.number + 1) {
+                Ok(tail) => self.tails[member] = Some(tail),
+                Err(error) => {
+                    self.member_failed(member, OutReason::Failed(error.to_string()));
+                    kept &= !(1 << member);
+                }
+            }
+        }
+        if kept == self.service {
+            Ok(())
+        } else {
+            self.begin_generation(kept)
+        }
+    }
+
+    fn begin_file(&self, member: usize, generation: Generation, first: u64) -> io::Result<Tail> {
+        let log = self
+            .shared
+            .log(member)
+            .ok_or_else(|| io::Error::other("no log"))?;
+        let reserve = self.shared.open.options.log_file_size;
+        log.begin(
+            generation,
+            first,
+            self.shared.open.random.next_u64(),
+            reserve,
+        )
+    }
+
+    /// Puts a new generation with the members `service` in force: promised on all of them, then
+    /// its membership batch synced on all of them. Members that fail on the way are left out and
+    /// the next counter is tried.
+    pub(crate) fn begin_generation(&mut self, mut service: u64) -> Result<(), Stalled> {
+        loop {
+            if (service.count_ones() as usize) < self.shared.majority() {
+                let names: Vec<&str> = self
+                    .shared
+                    .members
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| service >> i & 1 == 0)
+                    .map(|(_, m)| m.name.as_str())
+                    .collect();
+                return Err(self.stall(&format!(
+                    "too few zones are in service (out: {})",
+                    names.join(", ")
+                )));
+            }
+            self.counter += 1;
+            let tag = self.shared.open.random.next_u64();
+            let generation = Generation {
+                counter: self.counter,
+                tag,
+            };
+            match self.try_generation(generation, service) {
+                Ok(()) => {
+                    self.service = service;
+                    self.acknowledged = self.number;
+                    Counters::add(&self.shared.disks().counters.generations, 1);
+                    tracing::info!(
+                        generation = generation.counter,
+                        service,
+                        "generation in force"
+                    );
+                    self.publish(None);
+                    return Ok(());
+                }
+                Err(failed) => service &= !failed,
+            }
+        }
+    }
+
+    /// One attempt; the error is the set of members that failed.
+    fn try_generation(&mut self, generation: Generation, service: u64) -> Result<(), u64> {
+        let log_disks: Vec<Option<DiskId>> = (0..self.shared.members.len())
+            .map(|member| self.shared.log_disk(member))
+            .collect();
+        let promised = self.shared.promise(
+            service,
+            Promise {
+                generation,
+                service,
+            },
+            &log_disks,
+        );
+        if promised & service != service {
+            return Err(service & !promised);
+        }
+        let header = BatchHeader {
+            kind: BatchKind::Membership,
+            store: self.shared.store,
+            generation,
+            number: self.number + 1,
+            previous: self.checksum,
+            acknowledged: self.acknowledged,
+            service,
+            stamp_mark: self.stamp_mark,
+            lock_clock: self.lock_clock,
+            run: self.shared.open.run,
+            body_len: 0,
+            body_checksum: [0; 16],
+        };
+        let batch = Batch {
+            header: header.seal(&[]),
+            body: Bytes::new(),
+        };
+        let mut failed = 0;
+        for member in bits(service) {
+            match self.begin_with(member, generation, &batch) {
+                Ok(tail) => self.tails[member] = Some(tail),
+                Err(error) => {
+                    self.member_failed(member, OutReason::Failed(error.to_string()));
+                    failed |= 1 << member;
+                }
+            }
+        }
+        if failed != 0 {
+            return Err(failed);
+        }
+        self.generation = generation;
+        self.wrote(&batch.header);
+        Ok(())
+    }
+
+    fn begin_with(&self, member: usize, generation: Generation, batch: &Batch) -> io::Result<Tail> {
+        let mut tail = self.begin_file(member, generation, batch.header.number)?;
+        let log = self
+            .shared
+            .log(member)
+            .ok_or_else(|| io::Error::other("no log"))?;
+        log.append(&mut tail, batch)?;
+        Ok(tail)
+    }
+
+    fn stall(&mut self, why: &str) -> Stalled {
+        tracing::error!(why, "commits are stalled");
+        self.service = 0;
+        self.publish(Some(why.to_owned()));
+        Stalled(why.to_owned())
+    }
+
+    pub(crate) fn publish(&self, stalled: Option<String>) {
+        let mut status = self.shared.status.lock().expect("no holder panics");
+        status.generation = self.generation.counter;
+        status.acknowledged = self.acknowledged;
+        status.stalled = stalled;
+        status.members = (self.shared.members.iter().enumerate())
+            .map(|(i, m)| MemberStatus {
+                name: m.name.clone(),
+                in_service: self.service >> i & 1 == 1,
+            })
+            .collect();
+        drop(status);
+        if self.service != 0 {
+            self.shared.trust(self.service, None);
+        }
+        Counters::set(
+            &self.shared.disks().counters.log_position,
+            self.acknowledged,
+        );
+    }
+}
+
+/// The members in a set.
+pub(crate) fn bits(set: u64) -> impl Iterator<Item = usize> {
+    (0..64).filter(move |i| set >> i & 1 == 1)
+}

@@ -1,0 +1,465 @@
+//! The commit log of one member: files of batches on one of its disks.
+//!
+//! A file is named by the counter of its generation, the number of its first batch and a random
+//! part, and is appended to by that generation only, so a write that hung in an old file can land
+//! whenever it likes (hazard H8). A later file supersedes every entry of earlier ones from its
+//! first number on. That is how a log is cut: nothing is ever truncated.
+//!
+//! Reading trusts nothing: an entry is what passes its checksums and follows in number. Bytes that
+//! do not decode are a *hole* when a valid batch of the file follows them, and the torn end of the
+//! file otherwise.
+
+use std::io;
+use std::sync::{Arc, Mutex, RwLock};
+
+use bytes::Bytes;
+use strongroom_base::{ALIGNMENT, AlignedBuf, CreateOptions, DiskRef, FileRef, align_up};
+
+use crate::batch::{BATCH_HEADER_SIZE_BYTES, Batch, BatchHeader, Generation};
+use crate::superblock::StoreId;
+
+/// The folder of log files on a disk.
+pub(crate) const LOG_DIR: &str = "log";
+/// Bytes read at once while a file is scanned.
+const SCAN_WINDOW_BYTES: usize = 1 << 20;
+
+/// What is known of one batch in a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub header: BatchHeader,
+    /// Checksum of the header.
+    pub checksum: [u8; 16],
+    pub offset: u64,
+    /// Whether the body passed its checksum when the file was scanned.
+    pub good: bool,
+}
+
+/// The name of a log file. Ordered: a later file supersedes an earlier one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct FileName {
+    pub counter: u64,
+    pub first: u64,
+    pub random: u64,
+}
+
+impl FileName {
+    fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.strip_suffix(".log")?.split('-');
+        let mut next = || {
+            let part = parts.next().filter(|part| part.len() == 16)?;
+            u64::from_str_radix(part, 16).ok()
+        };
+        let name = Self {
+            counter: next()?,
+            first: next()?,
+            random: next()?,
+        };
+        parts.next().is_none().then_some(name)
+    }
+
+    fn path(self) -> String {
+        format!(
+            "{LOG_DIR}/{:016x}-{:016x}-{:016x}.log",
+            self.counter, self.first, self.random
+        )
+    }
+}
+
+struct LogFile {
+    name: FileName,
+    file: FileRef,
+    /// Entry of batch `name.first + index`; `None` is a hole. Read when first needed.
+    entries: Mutex<Option<Vec<Option<Entry>>>>,
+}
+
+/// Where the next batch goes.
+pub(crate) struct Tail {
+    pub file: FileRef,
+    pub offset: u64,
+    log_file: Arc<LogFile>,
+}
+
+/// The log of one member on one disk.
+pub(crate) struct MemberLog {
+    disk: DiskRef,
+    store: StoreId,
+    files: RwLock<Vec<Arc<LogFile>>>,
+}
+
+impl MemberLog {
+    /// Opens the log that is on `disk`; an absent folder is an empty log.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn open(disk: DiskRef, store: StoreId) -> io::Result<Self> {
+        let names = match disk.list(LOG_DIR) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other?,
+        };
+        let mut names: Vec<FileName> = names.iter().filter_map(|n| FileName::parse(n)).collect();
+        names.sort_unstable();
+        let mut files = Vec::new();
+        for name in names {
+            let file = disk.open(&name.path(), false)?;
+            files.push(Arc::new(LogFile {
+                name,
+                file,
+                entries: Mutex::new(None),
+            }));
+        }
+        Ok(Self {
+            disk,
+            store,
+            files: RwLock::new(files),
+        })
+    }
+
+    /// Creates the folder, durably.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn create_dir(disk: &DiskRef) -> io::Result<()> {
+        disk.create_dir(LOG_DIR)?;
+        if !strongroom_base::planted("log_skip_dir_sync") {
+            disk.sync_dir("")?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is no file at all.
+    pub fn is_empty(&self) -> bool {
+        self.files.read().expect("no holder panics").is_empty()
+    }
+
+    /// Begins a file whose first batch will be `first`. Its name is durable when this returns.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn begin(
+        &self,
+        generation: Generation,
+        first: u64,
+        random: u64,
+        reserve: u64,
+    ) -> io::Result<Tail> {
+        let name = FileName {
+            counter: generation.counter,
+            first,
+            random,
+        };
+        let options = CreateOptions {
+            direct: true,
+            reserve,
+        };
+        let file = self.disk.create(&name.path(), options)?;
+        if !strongroom_base::planted("log_skip_dir_sync") {
+            self.disk.sync_dir(LOG_DIR)?;
+        }
+        let readable = self.disk.open(&name.path(), false)?;
+        let log_file = Arc::new(LogFile {
+            name,
+            file: readable,
+            entries: Mutex::new(Some(Vec::new())),
+        });
+        self.files
+            .write()
+            .expect("no holder panics")
+            .push(Arc::clone(&log_file));
+        Ok(Tail {
+            file,
+            offset: 0,
+            log_file,
+        })
+    }
+
+    /// Writes and syncs one batch at the end of the log; for catch-up and membership.
+    ///
+    /// # Errors
+    /// What the disk says; the tail must then not be used again.
+    pub fn append(&self, tail: &mut Tail, batch: &Batch) -> io::Result<()> {
+        self.write(tail, batch)?;
+        tail.file.sync()
+    }
+
+    /// Writes one batch at the end without syncing.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn write(&self, tail: &mut Tail, batch: &Batch) -> io::Result<()> {
+        tail.file.write_at(tail.offset, &batch.encode())?;
+        self.wrote(tail, &batch.header);
+        Ok(())
+    }
+
+    /// Notes that the batch with `header` was written at the tail.
+    pub fn wrote(&self, tail: &mut Tail, header: &BatchHeader) {
+        let entry = Entry {
+            header: *header,
+            checksum: header.checksum(),
+            offset: tail.offset,
+            good: true,
+        };
+        let mut entries = tail.log_file.entries.lock().expect("no holder panics");
+        let entries = entries.get_or_insert_with(Vec::new);
+        debug_assert_eq!(
+            tail.log_file.name.first + entries.len() as u64,
+            header.number
+        );
+        entries.push(Some(entry));
+        tail.offset += header.size_on_disk() as u64;
+    }
+
+    /// The entries from the file that holds batch `from` (or the first there is) to the end, with
+    /// superseded ones dropped: the number of the first, and the entries (`None`: a hole).
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn chain_from(&self, from: u64) -> io::Result<(u64, Vec<Option<Entry>>)> {
+        let files = self.files.read().expect("no holder panics").clone();
+        let mut start = 0;
+        for (index, file) in files.iter().enumerate().rev() {
+            if file.name.first <= from && !self.entries(file)?.is_empty() {
+                start = index;
+                break;
+            }
+        }
+        let mut chain: Vec<Option<Entry>> = Vec::new();
+        let mut first = files.get(start).map_or(1, |file| file.name.first);
+        for file in files.iter().skip(start) {
+            let entries = self.entries(file)?;
+            if entries.is_empty() {
+                continue;
+            }
+            if chain.is_empty() || file.name.first < first {
+                first = file.name.first;
+                chain.clear();
+            }
+            let keep = usize::try_from(file.name.first - first).expect("entries fit memory");
+            // A gap between files is a hole: batches that were there and are not.
+            chain.resize(keep, None);
+            chain.extend(entries);
+        }
+        Ok((first, chain))
+    }
+
+    fn entries(&self, file: &LogFile) -> io::Result<Vec<Option<Entry>>> {
+        let mut entries = file.entries.lock().expect("no holder panics");
+        if entries.is_none() {
+            *entries = Some(scan(&*file.file, self.store, file.name.first)?);
+        }
+        Ok(entries.clone().expect("filled above"))
+    }
+
+    /// The file that holds `number`, and its entry there.
+    fn locate(&self, number: u64) -> io::Result<Option<(Arc<LogFile>, Entry)>> {
+        let files = self.files.read().expect("no holder panics").clone();
+        for file in files.iter().rev().filter(|file| file.name.first <= number) {
+            let mut entries = file.entries.lock().expect("no holder panics");
+            if entries.is_none() {
+                *entries = Some(scan(&*file.file, self.store, file.name.first)?);
+            }
+            let entries = entries.as_ref().expect("filled above");
+            if entries.is_empty() {
+                continue;
+            }
+            let index = usize::try_from(number - file.name.first).unwrap_or(usize::MAX);
+            let entry = entries.get(index).cloned().flatten();
+            return Ok(entry.map(|entry| (Arc::clone(file), entry)));
+        }
+        Ok(None)
+    }
+
+    /// The header of batch `number` with its checksum, as this log has it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn header(&self, number: u64) -> io::Result<Option<(BatchHeader, [u8; 16])>> {
+        Ok(self
+            .locate(number)?
+            .map(|(_, entry)| (entry.header, entry.checksum)))
+    }
+
+    /// Reads batch `number` and verifies it; `None` when it is not there or damaged.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn read(&self, number: u64) -> io::Result<Option<Batch>> {
+        let Some((file, entry)) = self.locate(number)? else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; BATCH_HEADER_SIZE_BYTES + entry.header.body_len as usize];
+        let read = file.file.read_at(entry.offset, &mut bytes)?;
+        if read < bytes.len() || BatchHeader::decode(&bytes) != Ok(entry.header) {
+            return Ok(None);
+        }
+        let body = Bytes::from(bytes).slice(BATCH_HEADER_SIZE_BYTES..);
+        Ok(entry.header.matches(&body).then_some(Batch {
+            header: entry.header,
+            body,
+        }))
+    }
+
+    /// Reads part of the body of batch `number`, unverified; `None` when it is not there.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn read_part(&self, number: u64, offset: u32, len: u32) -> io::Result<Option<Bytes>> {
+        let Some((file, entry)) = self.locate(number)? else {
+            return Ok(None);
+        };
+        if u64::from(offset) + u64::from(len) > u64::from(entry.header.body_len) {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; len as usize];
+        let at = entry.offset + BATCH_HEADER_SIZE_BYTES as u64 + u64::from(offset);
+        let read = file.file.read_at(at, &mut bytes)?;
+        Ok((read == bytes.len()).then(|| Bytes::from(bytes)))
+    }
+
+    /// Rewrites batch `number` where it belongs: the content is what was there, so doing it twice,
+    /// or late, changes nothing. `false` when its place is not known.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn repair(&self, batch: &Batch) -> io::Result<bool> {
+        let number = batch.header.number;
+        let files = self.files.read().expect("no holder panics").clone();
+        let Some(file) = files.iter().rev().find(|file| file.name.first <= number) else {
+            return Ok(false);
+        };
+        let Some(offset) = Self::place_of(file, number) else {
+            return Ok(false);
+        };
+        let writable = self.disk.open(&file.name.path(), true)?;
+        writable.write_at(offset, &batch.encode())?;
+        writable.sync()?;
+        let mut entries = file.entries.lock().expect("no holder panics");
+        let index = usize::try_from(number - file.name.first).expect("it has a place");
+        if let Some(slot) = entries.as_mut().and_then(|entries| entries.get_mut(index)) {
+            *slot = Some(Entry {
+                header: batch.header,
+                checksum: batch.header.checksum(),
+                offset,
+                good: true,
+            });
+        }
+        Ok(true)
+    }
+
+    /// Where batch `number` starts in `file`: where it is, or right behind the one before it.
+    fn place_of(file: &LogFile, number: u64) -> Option<u64> {
+        let entries = file.entries.lock().expect("no holder panics");
+        let entries = entries.as_ref()?;
+        let index = usize::try_from(number - file.name.first).ok()?;
+        if let Some(entry) = entries.get(index)? {
+            return Some(entry.offset);
+        }
+        if index == 0 {
+            return Some(0);
+        }
+        let before = entries[index - 1].as_ref()?;
+        Some(before.offset + before.header.size_on_disk() as u64)
+    }
+}
+
+/// A file read through a window, for scanning.
+struct Window<'a> {
+    file: &'a dyn strongroom_base::DiskFile,
+    len: u64,
+    start: u64,
+    bytes: AlignedBuf,
+    filled: usize,
+}
+
+impl<'a> Window<'a> {
+    fn new(file: &'a dyn strongroom_base::DiskFile) -> io::Result<Self> {
+        let len = file.len()?;
+        let size = SCAN_WINDOW_BYTES.min(align_up(
+            usize::try_from(len)
+                .unwrap_or(usize::MAX)
+                .min(SCAN_WINDOW_BYTES),
+        ));
+        Ok(Self {
+            file,
+            len,
+            start: 0,
+            bytes: AlignedBuf::zeroed(size),
+            filled: 0,
+        })
+    }
+
+    /// Up to `len` bytes at `offset`; fewer at the end of the file.
+    fn bytes(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
+        let held = self.start..self.start + self.filled as u64;
+        if !(held.contains(&offset) && offset + len as u64 <= held.end) {
+            if self.bytes.len() < len {
+                self.bytes = AlignedBuf::zeroed(align_up(len));
+            }
+            self.start = offset;
+            self.filled = self.file.read_at(offset, &mut self.bytes)?;
+        }
+        let from = usize::try_from(offset - self.start).expect("inside the window");
+        Ok(&self.bytes[from..self.filled.min(from + len)])
+    }
+}
+
+/// Reads all entries of a file whose first batch should be `first`.
+fn scan(
+    file: &dyn strongroom_base::DiskFile,
+    store: StoreId,
+    first: u64,
+) -> io::Result<Vec<Option<Entry>>> {
+    let mut window = Window::new(file)?;
+    let mut entries: Vec<Option<Entry>> = Vec::new();
+    let mut offset = 0;
+    while offset < window.len {
+        let expected = first + entries.len() as u64;
+        match entry_at(&mut window, store, offset)? {
+            Some(entry) if entry.header.number == expected => {
+                offset += entry.header.size_on_disk() as u64;
+                entries.push(Some(entry));
+            }
+            // A batch that does not follow: the file holds what it should not, or a hole ended.
+            Some(entry)
+                if entry.header.number > expected && hole_fits(&entry, expected, offset) =>
+            {
+                let missing = usize::try_from(entry.header.number - expected).expect("it fits");
+                entries.extend(std::iter::repeat_n(None, missing));
+                offset += entry.header.size_on_disk() as u64;
+                entries.push(Some(entry));
+            }
+            _ => offset += ALIGNMENT as u64,
+        }
+    }
+    if strongroom_base::planted("log_cut_at_damage") {
+        let end = entries
+            .iter()
+            .position(|e| !e.as_ref().is_some_and(|e| e.good));
+        entries.truncate(end.unwrap_or(entries.len()));
+    }
+    Ok(entries)
+}
+
+/// Whether the missing batches could have stood in the bytes before `offset`: each takes at least
+/// one aligned block. Keeps a wild number from growing the table.
+fn hole_fits(entry: &Entry, expected: u64, offset: u64) -> bool {
+    (entry.header.number - expected) <= offset / ALIGNMENT as u64
+}
+
+fn entry_at(window: &mut Window<'_>, store: StoreId, offset: u64) -> io::Result<Option<Entry>> {
+    let Ok(header) = BatchHeader::decode(window.bytes(offset, BATCH_HEADER_SIZE_BYTES)?) else {
+        return Ok(None);
+    };
+    if header.store != store {
+        return Ok(None);
+    }
+    let whole = BATCH_HEADER_SIZE_BYTES + header.body_len as usize;
+    let bytes = window.bytes(offset, whole)?;
+    let good = bytes.len() == whole && header.matches(&bytes[BATCH_HEADER_SIZE_BYTES..]);
+    Ok(Some(Entry {
+        header,
+        checksum: header.checksum(),
+        offset,
+        good,
+    }))
+}

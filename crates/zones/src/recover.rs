@@ -1,0 +1,455 @@
+//! From what is on the disks to a log that can be appended to.
+//!
+//! The same path serves a start and a process that lost its majority: read promises and logs,
+//! decide which chain is the truth, reserve a generation, bring members up to date, begin it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::disks::{DiskId, OutReason};
+use crate::log::{CommitLog, LogReader, Shared, bits};
+use crate::member_log::{MemberLog, Tail};
+use crate::open::OpenStore;
+use crate::recovery::{Base, Refusal, Voter, decide};
+use crate::superblock::{Promise, Superblock};
+
+/// Most batches a member may lack and still be caught up before the start is over; one that lacks
+/// more comes in later, unless it is needed for a majority.
+const CATCH_UP_BATCHES_MAX: u64 = 4096;
+
+/// Why recovery gave no log. The text is a sentence for the operator.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RecoverError(pub String);
+
+/// A store after recovery.
+pub enum Recovered {
+    /// Commits are possible. Everything in the log is acknowledged.
+    Serving(CommitLog),
+    /// One of two members is present: reads only. Number of the last batch, and why.
+    ReadOnly(LogReader, u64, String),
+}
+
+/// The engine's handle on the log across recoveries.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+impl Store {
+    /// Takes the opened store.
+    #[must_use]
+    pub fn new(open: OpenStore) -> Self {
+        Self(Shared::new(open))
+    }
+
+    /// The store as it was opened: identity, run, disks.
+    #[must_use]
+    pub fn opened(&self) -> &OpenStore {
+        &self.0.open
+    }
+
+    /// A reader of whatever logs are in reach.
+    #[must_use]
+    pub fn reader(&self) -> LogReader {
+        LogReader(Arc::clone(&self.0))
+    }
+
+    /// Notes why the store cannot serve, for the status page.
+    pub fn note_stalled(&self, why: &str) {
+        self.0.status.lock().expect("no holder panics").stalled = Some(why.to_owned());
+    }
+
+    /// Finds the truth and puts a new generation in force. `mark` is the number of the last batch
+    /// the index has (0 for none): older damage does not stop the start.
+    ///
+    /// # Errors
+    /// A sentence: too few members, members that are needed, damage without a good copy.
+    pub fn recover(&self, mark: u64) -> Result<Recovered, RecoverError> {
+        let shared = &self.0;
+        let voters = self.voters(mark);
+        let base = match decide(&voters, shared.majority(), mark) {
+            Ok(base) => base,
+            Err(Refusal::TooFew { .. }) if shared.members.len() == 2 && voters.len() == 1 => {
+                return self.read_only(&voters, mark);
+            }
+            Err(refusal) => return Err(self.explain(&refusal)),
+        };
+        self.check_mark(&base, mark)?;
+        shared.trust(1 << base.owner, Some(base.links.clone()));
+        let mut log = CommitLog::new(
+            Arc::clone(shared),
+            base.counter,
+            base.tip,
+            base.tip_checksum,
+        );
+        if let Some(batch) = shared.chain_batch(base.tip) {
+            log.stamp_mark = batch.header.stamp_mark;
+            log.lock_clock = batch.header.lock_clock;
+        }
+        let service = self.bring_up(&voters, &base)?;
+        log.begin_generation(service)
+            .map_err(|stalled| RecoverError(stalled.0))?;
+        shared.trust(log.service, None);
+        self.mend(&voters, &base);
+        for number in &base.damaged {
+            tracing::error!(
+                batch = number,
+                "a log batch is damaged and no good copy is left"
+            );
+        }
+        Ok(Recovered::Serving(log))
+    }
+
+    /// The index only ever holds what was acknowledged: a log that ends before it lost something.
+    fn check_mark(&self, base: &Base, mark: u64) -> Result<(), RecoverError> {
+        if base.tip < mark {
+            return Err(RecoverError(format!(
+                "the logs present end at batch {} and the index has batch {mark}: bring back the \
+                 zones that are missing",
+                base.tip
+            )));
+        }
+        Ok(())
+    }
+
+    fn read_only(&self, voters: &[Voter], mark: u64) -> Result<Recovered, RecoverError> {
+        let base = decide(voters, 1, mark).map_err(|refusal| self.explain(&refusal))?;
+        self.check_mark(&base, mark)?;
+        self.0.trust(1 << base.owner, Some(base.links.clone()));
+        let present = &self.0.members[voters[0].member].name;
+        let why =
+            format!("only zone {present} of two is present: reads only, bring back the other");
+        let mut status = self.0.status.lock().expect("no holder panics");
+        status.stalled = Some(why.clone());
+        status.acknowledged = base.tip;
+        Ok(Recovered::ReadOnly(self.reader(), base.tip, why))
+    }
+
+    /// What each member in reach says. Opens its log.
+    fn voters(&self, mark: u64) -> Vec<Voter> {
+        let shared = &self.0;
+        let mut voters = Vec::new();
+        for member in 0..shared.members.len() {
+            shared.set_log(member, None);
+            let Some((promise, log_disk)) = self.promise_of(member) else {
+                continue;
+            };
+            let chain = self.open_log(member, log_disk).and_then(|log| {
+                let chain = log.chain_from(mark.max(1)).ok()?;
+                (!chain.1.is_empty()).then_some(chain)
+            });
+            voters.push(Voter {
+                member,
+                promise,
+                chain,
+            });
+        }
+        voters
+    }
+
+    /// The highest promise among the disks of a member, and the log disk it names.
+    fn promise_of(&self, member: usize) -> Option<(Promise, DiskId)> {
+        let shared = &self.0;
+        let mut best: Option<Superblock> = None;
+        for handle in &shared.members[member].disks {
+            let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
+                continue;
+            };
+            match Superblock::read(&**disk) {
+                Ok(block) if block.disk == handle.id => {
+                    if best
+                        .as_ref()
+                        .is_none_or(|b| b.promise.generation < block.promise.generation)
+                    {
+                        best = Some(block);
+                    }
+                }
+                Ok(_) => {
+                    let why = "another disk is in its folder".to_owned();
+                    shared.disks().take_out(handle.id, OutReason::Absent(why));
+                }
+                Err(error) => {
+                    shared
+                        .disks()
+                        .take_out(handle.id, OutReason::Absent(error.to_string()));
+                }
+            }
+        }
+        best.map(|block| (block.promise, block.log_disk))
+    }
+
+    /// Opens the log a superblock names, when that disk is in service.
+    fn open_log(&self, member: usize, log_disk: DiskId) -> Option<Arc<MemberLog>> {
+        let shared = &self.0;
+        let handle = shared.members[member]
+            .disks
+            .iter()
+            .find(|d| d.id == log_disk)?;
+        handle.in_service()?;
+        let disk = handle.disk.as_ref()?;
+        match MemberLog::open(Arc::clone(disk), shared.store) {
+            Ok(log) => {
+                let log = Arc::new(log);
+                shared.set_log(member, Some((log_disk, Arc::clone(&log))));
+                Some(log)
+            }
+            Err(error) => {
+                shared
+                    .disks()
+                    .take_out(log_disk, OutReason::Failed(error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// Copies what members lack, those that lack least first; returns those that have it all.
+    fn bring_up(&self, voters: &[Voter], base: &Base) -> Result<u64, RecoverError> {
+        let shared = &self.0;
+        let mut ready = 0u64;
+        let mut lacking = BTreeMap::new();
+        for voter in voters
+            .iter()
+            .filter(|voter| !base.forgot.contains(&voter.member))
+        {
+            let agreed = match shared.log(voter.member) {
+                Some(log) if voter.chain.is_some() => agreement(shared, &log, base.tip),
+                _ => 0,
+            };
+            lacking.insert((base.tip - agreed, voter.member), agreed);
+        }
+        for ((missing, member), agreed) in lacking {
+            let needed = (ready.count_ones() as usize) < shared.majority();
+            if missing > CATCH_UP_BATCHES_MAX && !needed {
+                continue;
+            }
+            match self.catch_up_now(member, agreed, base) {
+                Ok(()) => ready |= 1 << member,
+                Err(error) => {
+                    let name = &shared.members[member].name;
+                    tracing::warn!(%name, %error, "a member could not be brought up to date");
+                }
+            }
+        }
+        Ok(ready)
+    }
+
+    fn catch_up_now(&self, member: usize, agreed: u64, base: &Base) -> io::Result<()> {
+        let shared = &self.0;
+        if shared.log(member).is_none() || (agreed == 0 && base.tip > 0) {
+            let (disk, log) = fresh_log(shared, member)?;
+            shared.set_log(member, Some((disk, log)));
+        }
+        if agreed == base.tip {
+            return Ok(());
+        }
+        let log = shared
+            .log(member)
+            .ok_or_else(|| io::Error::other("no log"))?;
+        copy(shared, &log, base.counter, agreed + 1, base.tip).map(|_| ())
+    }
+
+    /// Rewrites damaged batches that have a good copy elsewhere.
+    fn mend(&self, voters: &[Voter], base: &Base) {
+        let reader = self.reader();
+        for voter in voters {
+            let Some((first, entries)) = &voter.chain else {
+                continue;
+            };
+            for (index, entry) in entries.iter().enumerate() {
+                let number = first + index as u64;
+                if number <= base.tip && !entry.as_ref().is_some_and(|entry| entry.good) {
+                    let _ = reader.read(number);
+                }
+            }
+        }
+    }
+
+    fn explain(&self, refusal: &Refusal) -> RecoverError {
+        let shared = &self.0;
+        let named = |set: u64| -> Vec<&str> {
+            bits(set)
+                .filter_map(|i| shared.members.get(i))
+                .map(|m| m.name.as_str())
+                .collect()
+        };
+        RecoverError(match refusal {
+            Refusal::TooFew { votes, needed } => format!(
+                "{votes} of {} zones are usable and {needed} are needed: bring back the others",
+                shared.members.len()
+            ),
+            Refusal::NeedsOneOf { service } => format!(
+                "the logs present may miss acknowledged writes: bring back one of the zones {}",
+                named(*service).join(", ")
+            ),
+            Refusal::Damaged { number } => format!(
+                "batch {number} of the commit log is damaged on every zone present: bring back the \
+                 zones that are missing"
+            ),
+        })
+    }
+}
+
+/// Makes an empty log for a member on a disk in service, removing a stale one: so that a log that
+/// a superblock names is never an old one that looks intact.
+fn fresh_log(shared: &Shared, member: usize) -> io::Result<(DiskId, Arc<MemberLog>)> {
+    let previous = shared.log_disk(member);
+    let disks = &shared.members[member].disks;
+    let usable = |id: &DiskId| {
+        disks
+            .iter()
+            .any(|d| d.id == *id && d.in_service().is_some())
+    };
+    let id = previous.filter(usable).or_else(|| {
+        disks
+            .iter()
+            .find(|d| d.disk.is_some() && d.in_service().is_some())
+            .map(|d| d.id)
+    });
+    let id = id.ok_or_else(|| io::Error::other("no disk of it is in service"))?;
+    let handle = disks.iter().find(|d| d.id == id).expect("found above");
+    let disk = handle
+        .disk
+        .clone()
+        .ok_or_else(|| io::Error::other("no folder"))?;
+    disk.remove_dir_all(crate::member_log::LOG_DIR)?;
+    MemberLog::create_dir(&disk)?;
+    Ok((id, Arc::new(MemberLog::open(disk, shared.store)?)))
+}
+
+/// The last number up to which `log` has a good copy of the chain the other logs have at `tip`.
+fn agreement(shared: &Shared, log: &MemberLog, tip: u64) -> u64 {
+    let Ok((first, entries)) = log.chain_from(u64::MAX) else {
+        return 0;
+    };
+    let mut number = tip.min((first + entries.len() as u64).saturating_sub(1));
+    while number > 0 {
+        let Some((_, theirs)) = log.header(number).ok().flatten() else {
+            number -= 1;
+            continue;
+        };
+        if shared.chain_checksum(number) == Some(theirs)
+            && log.read(number).ok().flatten().is_some()
+        {
+            return number;
+        }
+        number -= 1;
+    }
+    0
+}
+
+/// Copies batches `from..=to` of the chain into a new file of `log`, synced. The headers stay as
+/// they are.
+fn copy(
+    shared: &Shared,
+    log: &MemberLog,
+    counter: u64,
+    from: u64,
+    to: u64,
+) -> io::Result<Option<Tail>> {
+    if from > to {
+        return Ok(None);
+    }
+    let generation = crate::batch::Generation { counter, tag: 0 };
+    let mut tail = log.begin(generation, from, shared.open.random.next_u64(), 0)?;
+    for number in from..=to {
+        let batch = shared.chain_batch(number).ok_or_else(|| {
+            io::Error::other(format!("batch {number} has no good copy to catch up from"))
+        })?;
+        log.write(&mut tail, &batch)?;
+    }
+    tail.file.sync()?;
+    Ok(Some(tail))
+}
+
+/// A member's log being copied while commits go on.
+pub struct Prepared {
+    pub(crate) member: usize,
+    pub(crate) disk: DiskId,
+    pub(crate) log: Arc<MemberLog>,
+    /// Copied up to this number.
+    pub(crate) copied: u64,
+}
+
+impl Store {
+    /// Members that are not in service in the log and have a disk that is.
+    #[must_use]
+    pub fn returning(&self) -> Vec<usize> {
+        let status = self.0.status.lock().expect("no holder panics").clone();
+        let out = |i: &usize| status.members.get(*i).is_some_and(|m| !m.in_service);
+        let usable = |i: &usize| {
+            self.0.members[*i]
+                .disks
+                .iter()
+                .any(|d| d.disk.is_some() && d.in_service().is_some())
+        };
+        (0..self.0.members.len())
+            .filter(out)
+            .filter(usable)
+            .collect()
+    }
+
+    /// Copies the log to a returning member while commits go on, up to what was acknowledged when
+    /// it began.
+    ///
+    /// # Errors
+    /// What its disk says.
+    pub fn catch_up(&self, member: usize) -> io::Result<Prepared> {
+        let shared = &self.0;
+        let target = shared.status.lock().expect("no holder panics").acknowledged;
+        let counter = shared.status.lock().expect("no holder panics").generation;
+        let reopened = self.promise_of(member).and_then(|(_, disk)| {
+            let handle = shared.members[member].disks.iter().find(|d| d.id == disk)?;
+            handle.in_service()?;
+            let log = MemberLog::open(Arc::clone(handle.disk.as_ref()?), shared.store).ok()?;
+            (!log.is_empty()).then(|| (disk, Arc::new(log)))
+        });
+        let (disk, log, agreed) = match reopened {
+            Some((disk, log)) => {
+                let agreed = agreement(shared, &log, target);
+                (disk, log, agreed)
+            }
+            None => {
+                let (disk, log) = fresh_log(shared, member)?;
+                (disk, log, 0)
+            }
+        };
+        copy(shared, &log, counter, agreed + 1, target)?;
+        Ok(Prepared {
+            member,
+            disk,
+            log,
+            copied: target,
+        })
+    }
+}
+
+impl CommitLog {
+    /// Brings a caught-up member into service: copies what came since, then begins a generation
+    /// with it. When it fails on the way, the store goes on without it.
+    ///
+    /// # Errors
+    /// [`crate::log::Stalled`] when the members that were in service fail meanwhile.
+    pub fn admit(&mut self, prepared: Prepared) -> Result<(), crate::log::Stalled> {
+        let Prepared {
+            member,
+            disk,
+            log,
+            copied,
+        } = prepared;
+        let still_usable = self
+            .shared
+            .disks()
+            .find(disk)
+            .is_some_and(|disk| disk.in_service().is_some());
+        if self.service >> member & 1 == 1 || !still_usable {
+            return Ok(());
+        }
+        if let Err(error) = copy(&self.shared, &log, self.counter, copied + 1, self.number) {
+            let name = &self.shared.members[member].name;
+            tracing::warn!(%name, %error, "a member failed while it caught up");
+            return Ok(());
+        }
+        self.shared.set_log(member, Some((disk, log)));
+        self.begin_generation(self.service | 1 << member)
+    }
+}
