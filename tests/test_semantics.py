@@ -1,0 +1,497 @@
+"""The examples of docs/semantics.md, each a test of the same words."""
+
+import hashlib
+import http.client
+import re
+import time
+import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from harness.content import KIB, MIB, content, digest
+
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs/semantics.md"
+PART_SIZE = 5 * MIB
+
+
+def slug(sentence):
+    return "test_" + re.sub(r"[^a-z0-9]+", "_", sentence.lower()).strip("_")
+
+
+def test_every_example_is_a_test_and_every_test_an_example():
+    examples = {slug(line[4:]) for line in DOCUMENT.read_text().splitlines() if line.startswith("### ")}
+    tests = {name for name in globals() if name.startswith("test_")}
+    tests.remove("test_every_example_is_a_test_and_every_test_an_example")
+    assert examples == tests
+
+
+def refused(call, **arguments):
+    """Calls and demands an error; returns its status and code."""
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    response = caught.value.response
+    return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
+
+
+def body(s3, bucket, key, **options):
+    return s3.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
+
+
+def keys(s3, bucket, **options):
+    return [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket, **options).get("Contents", [])]
+
+
+def upload_parts(s3, bucket, key, parts):
+    """Starts an upload; `parts` maps numbers to bytes. Returns its target and ETags."""
+    target = {"Bucket": bucket, "Key": key}
+    target["UploadId"] = s3.create_multipart_upload(**target)["UploadId"]
+    etags = {n: s3.upload_part(**target, PartNumber=n, Body=data)["ETag"] for n, data in parts.items()}
+    return target, etags
+
+
+def complete(s3, target, etags):
+    parts = [{"PartNumber": number, "ETag": etag} for number, etag in etags.items()]
+    return s3.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+
+
+# -- reading and writing
+
+
+def test_a_put_is_visible_to_the_next_read_and_the_next_list(s3, bucket):
+    for number in range(30):
+        s3.put_object(Bucket=bucket, Key=f"{number:02}", Body=b"%d" % number)
+        assert body(s3, bucket, f"{number:02}") == b"%d" % number
+        assert keys(s3, bucket)[-1] == f"{number:02}"
+
+
+def test_a_second_put_replaces_the_first(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"one" * 100_000, Metadata={"a": "1"}, ContentType="text/one")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"two")
+    got = s3.get_object(Bucket=bucket, Key="k")
+    assert (got["Body"].read(), got["Metadata"], got["ContentLength"]) == (b"two", {}, 3)
+    assert got["ContentType"] != "text/one"
+
+
+def test_a_failed_put_leaves_the_old_object(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"old")
+    assert refused(s3.put_object, Bucket=bucket, Key="k", Body=b"new", ChecksumCRC32="AAAAAA==")[0] == 400
+    assert body(s3, bucket, "k") == b"old"
+    url = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "k"}, ExpiresIn=60)
+    parts = urllib.parse.urlsplit(url)
+    for size in (100, 1 * MIB):
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+        connection.putrequest("PUT", f"{parts.path}?{parts.query}")
+        connection.putheader("Content-Length", str(size))
+        connection.endheaders()
+        connection.send(b"x" * (size // 2))
+        connection.close()
+    time.sleep(0.3)
+    assert body(s3, bucket, "k") == b"old"
+
+
+def test_a_delete_is_visible_to_the_next_read_and_the_next_list(s3, bucket):
+    for size in (1, 100 * KIB):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x" * size)
+        s3.delete_object(Bucket=bucket, Key="k")
+        assert refused(s3.get_object, Bucket=bucket, Key="k") == (404, "NoSuchKey")
+        assert keys(s3, bucket) == []
+
+
+def test_deleting_a_missing_key_succeeds(s3, bucket):
+    for _ in range(2):
+        answer = s3.delete_object(Bucket=bucket, Key="none")
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert refused(s3.delete_object, Bucket="no-such-bucket", Key="none") == (404, "NoSuchBucket")
+
+
+def test_a_read_of_a_missing_key_says_nosuchkey(s3, bucket):
+    assert refused(s3.get_object, Bucket=bucket, Key="none") == (404, "NoSuchKey")
+    assert refused(s3.head_object, Bucket=bucket, Key="none") == (404, "404")
+
+
+def test_the_etag_of_a_simple_put_is_the_md5_of_its_bytes(s3, bucket):
+    for size in (0, 5, 1 * MIB):
+        data = content("etag", size)
+        etag = f'"{hashlib.md5(data).hexdigest()}"'
+        assert s3.put_object(Bucket=bucket, Key="k", Body=data)["ETag"] == etag
+        assert s3.head_object(Bucket=bucket, Key="k")["ETag"] == etag
+
+
+def test_the_etag_of_a_multipart_object_ends_in_its_number_of_parts(s3, bucket):
+    parts = {1: content(1, PART_SIZE), 2: content(2, PART_SIZE), 3: b"end"}
+    target, etags = upload_parts(s3, bucket, "k", parts)
+    complete(s3, target, etags)
+    joined = b"".join(hashlib.md5(data).digest() for data in parts.values())
+    assert s3.head_object(Bucket=bucket, Key="k")["ETag"] == f'"{hashlib.md5(joined).hexdigest()}-3"'
+
+
+def test_an_object_keeps_the_metadata_it_was_put_with(s3, bucket):
+    options = {
+        "ContentType": "text/x-a", "CacheControl": "no-cache", "ContentDisposition": "inline",
+        "ContentEncoding": "gzip", "ContentLanguage": "de",
+    }
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", Metadata={"Mixed-Case": "Value"}, **options)
+    for call in (s3.head_object, s3.get_object):
+        got = call(Bucket=bucket, Key="k")
+        assert {name: got[name] for name in options} == options
+        assert got["Metadata"] == {"mixed-case": "Value"}
+
+
+def test_an_object_without_a_content_type_is_served_as_binary(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    assert s3.head_object(Bucket=bucket, Key="k")["ContentType"] == "binary/octet-stream"
+
+
+def test_last_modified_has_whole_seconds_and_does_not_run_ahead(s3, bucket):
+    before = datetime.now(timezone.utc) - timedelta(seconds=1)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    got = s3.head_object(Bucket=bucket, Key="k")["LastModified"]
+    assert got.microsecond == 0
+    assert before <= got <= datetime.now(timezone.utc)
+
+
+def test_an_empty_object_is_an_object(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"")
+    assert body(s3, bucket, "k") == b""
+    assert s3.list_objects_v2(Bucket=bucket)["Contents"][0]["Size"] == 0
+
+
+# -- conditions
+
+
+def test_if_none_match_star_puts_an_object_only_if_there_is_none(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"first", IfNoneMatch="*")
+    again = refused(s3.put_object, Bucket=bucket, Key="k", Body=b"second", IfNoneMatch="*")
+    assert again == (412, "PreconditionFailed")
+    assert body(s3, bucket, "k") == b"first"
+    s3.delete_object(Bucket=bucket, Key="k")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"third", IfNoneMatch="*")
+
+
+# H19
+@pytest.mark.parametrize("size", [10, 50 * KIB])
+def test_of_many_puts_with_if_none_match_star_exactly_one_wins(server, bucket, size):
+    s3 = server.client()
+
+    def put(number):
+        try:
+            s3.put_object(Bucket=bucket, Key="k", Body=content(number, size), IfNoneMatch="*")
+            return number
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            assert status in (409, 412), error
+            return None
+
+    with ThreadPoolExecutor(32) as pool:
+        winners = [number for number in pool.map(put, range(100)) if number is not None]
+    assert len(winners) == 1
+    assert body(s3, bucket, "k") == content(winners[0], size)
+
+
+def test_if_match_puts_an_object_only_over_the_one_it_names(s3, bucket):
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"one")["ETag"]
+    other = '"00000000000000000000000000000000"'
+    assert refused(s3.put_object, Bucket=bucket, Key="k", Body=b"x", IfMatch=other) == (412, "PreconditionFailed")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"two", IfMatch=etag)
+    assert refused(s3.put_object, Bucket=bucket, Key="k", Body=b"x", IfMatch=etag) == (412, "PreconditionFailed")
+    assert refused(s3.put_object, Bucket=bucket, Key="none", Body=b"x", IfMatch=etag) == (404, "NoSuchKey")
+    assert body(s3, bucket, "k") == b"two"
+
+
+def test_a_read_with_if_match_of_another_etag_is_refused(s3, bucket):
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"x")["ETag"]
+    other = '"00000000000000000000000000000000"'
+    assert refused(s3.get_object, Bucket=bucket, Key="k", IfMatch=other) == (412, "PreconditionFailed")
+    assert body(s3, bucket, "k", IfMatch=etag) == b"x"
+
+
+def test_a_read_with_if_none_match_of_the_same_etag_says_not_modified(s3, bucket):
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"x")["ETag"]
+    assert refused(s3.get_object, Bucket=bucket, Key="k", IfNoneMatch=etag)[0] == 304
+    assert refused(s3.head_object, Bucket=bucket, Key="k", IfNoneMatch=etag)[0] == 304
+    assert body(s3, bucket, "k", IfNoneMatch='"00000000000000000000000000000000"') == b"x"
+
+
+def test_a_read_with_if_modified_since_of_a_later_time_says_not_modified(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    written = s3.head_object(Bucket=bucket, Key="k")["LastModified"]
+    before, after = written - timedelta(hours=1), written
+    assert refused(s3.get_object, Bucket=bucket, Key="k", IfModifiedSince=after)[0] == 304
+    assert body(s3, bucket, "k", IfModifiedSince=before) == b"x"
+    assert refused(s3.get_object, Bucket=bucket, Key="k", IfUnmodifiedSince=before)[0] == 412
+    assert body(s3, bucket, "k", IfUnmodifiedSince=after) == b"x"
+
+
+# -- ranges
+
+
+def test_a_range_gives_exactly_its_bytes(s3, bucket):
+    data = content("range", 200 * KIB)
+    s3.put_object(Bucket=bucket, Key="k", Body=data)
+    got = s3.get_object(Bucket=bucket, Key="k", Range="bytes=65535-65537")
+    assert got["ResponseMetadata"]["HTTPStatusCode"] == 206
+    assert got["ContentRange"] == f"bytes 65535-65537/{len(data)}"
+    assert got["Body"].read() == data[65535:65538]
+    assert body(s3, bucket, "k", Range="bytes=1000-99999999") == data[1000:]
+
+
+def test_a_suffix_range_gives_the_last_bytes(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"0123456789")
+    assert body(s3, bucket, "k", Range="bytes=-3") == b"789"
+    assert body(s3, bucket, "k", Range="bytes=-30") == b"0123456789"
+
+
+def test_a_range_behind_the_end_is_refused(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"0123456789")
+    s3.put_object(Bucket=bucket, Key="empty", Body=b"")
+    assert refused(s3.get_object, Bucket=bucket, Key="k", Range="bytes=10-") == (416, "InvalidRange")
+    assert refused(s3.get_object, Bucket=bucket, Key="empty", Range="bytes=0-0") == (416, "InvalidRange")
+
+
+@pytest.mark.parametrize("value", ["bytes=a-b", "lines=0-1", "bytes=5-2"])
+def test_a_range_that_does_not_parse_is_ignored(s3, bucket, value):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"0123456789")
+    got = s3.get_object(Bucket=bucket, Key="k", Range=value)
+    assert got["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert got["Body"].read() == b"0123456789"
+
+
+# -- lists
+
+
+def test_keys_are_listed_in_the_order_of_their_utf_8_bytes(s3, bucket):
+    names = ["b", "a", "B", "ä", "z", "a/b", "a-b", "a b", "\uffee", "\U0001f600", "aa"]
+    for name in names:
+        s3.put_object(Bucket=bucket, Key=name, Body=b"")
+    assert keys(s3, bucket) == sorted(names, key=str.encode)
+
+
+def test_a_page_shows_at_most_a_thousand_keys(server, bucket):
+    s3 = server.client()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: s3.put_object(Bucket=bucket, Key=f"{n:04}", Body=b""), range(1003)))
+    page = s3.list_objects_v2(Bucket=bucket, MaxKeys=5000)
+    assert (len(page["Contents"]), page["IsTruncated"], page["KeyCount"]) == (1000, True, 1000)
+    rest = s3.list_objects_v2(Bucket=bucket, ContinuationToken=page["NextContinuationToken"])
+    assert [entry["Key"] for entry in rest["Contents"]] == ["1000", "1001", "1002"]
+    assert rest["IsTruncated"] is False
+
+
+def test_a_page_of_zero_keys_is_empty_and_not_truncated(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"")
+    page = s3.list_objects_v2(Bucket=bucket, MaxKeys=0)
+    assert (page["KeyCount"], page["IsTruncated"], "Contents" in page) == (0, False, False)
+
+
+def test_a_rolled_up_prefix_counts_as_one_entry_of_a_page(s3, bucket):
+    for name in ("a/1", "a/2", "a/3", "b", "c/1", "c/2", "d"):
+        s3.put_object(Bucket=bucket, Key=name, Body=b"")
+    page = s3.list_objects_v2(Bucket=bucket, Delimiter="/", MaxKeys=2)
+    assert [entry["Prefix"] for entry in page["CommonPrefixes"]] == ["a/"]
+    assert [entry["Key"] for entry in page["Contents"]] == ["b"]
+    assert (page["KeyCount"], page["IsTruncated"]) == (2, True)
+    page = s3.list_objects_v2(Bucket=bucket, Delimiter="/", ContinuationToken=page["NextContinuationToken"])
+    assert [entry["Prefix"] for entry in page["CommonPrefixes"]] == ["c/"]
+    assert [entry["Key"] for entry in page["Contents"]] == ["d"]
+
+
+def test_a_list_continues_after_its_token_even_when_that_key_was_deleted(s3, bucket):
+    for name in "abcdef":
+        s3.put_object(Bucket=bucket, Key=name, Body=b"")
+    token = s3.list_objects_v2(Bucket=bucket, MaxKeys=3)["NextContinuationToken"]
+    for name in "cd":
+        s3.delete_object(Bucket=bucket, Key=name)
+    assert keys(s3, bucket, ContinuationToken=token) == ["e", "f"]
+
+
+def test_a_wrong_continuation_token_is_refused(s3, bucket):
+    assert refused(s3.list_objects_v2, Bucket=bucket, ContinuationToken="\x01!") == (400, "InvalidArgument")
+
+
+def test_a_list_can_encode_its_keys_for_the_url(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="a b/ü\x07", Body=b"")
+    # The SDK asks for the encoding by itself and decodes; asked for by name, it does not.
+    assert keys(s3, bucket) == ["a b/ü\x07"]
+    raw = s3.list_objects_v2(Bucket=bucket, EncodingType="url")
+    assert urllib.parse.unquote_plus(raw["Contents"][0]["Key"]) == "a b/ü\x07"
+    assert raw["EncodingType"] == "url"
+
+
+# -- copies
+
+
+@pytest.mark.parametrize("size", [10, 300 * KIB])
+def test_a_copy_keeps_its_own_bytes_when_the_source_is_deleted(s3, bucket, size):
+    data = content("copy", size)
+    s3.put_object(Bucket=bucket, Key="from", Body=data)
+    s3.copy_object(Bucket=bucket, Key="to", CopySource={"Bucket": bucket, "Key": "from"})
+    s3.delete_object(Bucket=bucket, Key="from")
+    assert digest(body(s3, bucket, "to")) == digest(data)
+
+
+def test_a_copy_with_the_directive_replace_has_new_metadata(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="from", Body=b"x", Metadata={"a": "1"}, ContentType="text/a")
+    source = {"Bucket": bucket, "Key": "from"}
+    s3.copy_object(Bucket=bucket, Key="kept", CopySource=source)
+    s3.copy_object(Bucket=bucket, Key="new", CopySource=source, Metadata={"b": "2"}, MetadataDirective="REPLACE")
+    assert s3.head_object(Bucket=bucket, Key="kept")["Metadata"] == {"a": "1"}
+    assert s3.head_object(Bucket=bucket, Key="new")["Metadata"] == {"b": "2"}
+
+
+def test_a_copy_onto_itself_needs_new_metadata(s3, bucket):
+    for size in (1, 300 * KIB):
+        data = content("self", size)
+        s3.put_object(Bucket=bucket, Key="k", Body=data, Metadata={"a": "1"})
+        own = {"Bucket": bucket, "Key": "k", "CopySource": {"Bucket": bucket, "Key": "k"}}
+        assert refused(s3.copy_object, **own) == (400, "InvalidRequest")
+        s3.copy_object(**own, Metadata={"b": "2"}, MetadataDirective="REPLACE")
+        got = s3.get_object(Bucket=bucket, Key="k")
+        assert (got["Metadata"], got["Body"].read()) == ({"b": "2"}, data)
+
+
+def test_a_copy_of_a_missing_source_says_nosuchkey(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="to", Body=b"kept")
+    missing = {"Bucket": bucket, "Key": "none"}
+    assert refused(s3.copy_object, Bucket=bucket, Key="to", CopySource=missing) == (404, "NoSuchKey")
+    assert body(s3, bucket, "to") == b"kept"
+
+
+# -- multipart uploads
+
+
+def test_an_upload_is_not_an_object_until_it_completes(s3, bucket):
+    target, etags = upload_parts(s3, bucket, "k", {1: b"x"})
+    assert refused(s3.get_object, Bucket=bucket, Key="k") == (404, "NoSuchKey")
+    assert keys(s3, bucket) == []
+    assert [u["UploadId"] for u in s3.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [target["UploadId"]]
+    assert [p["PartNumber"] for p in s3.list_parts(**target)["Parts"]] == [1]
+    complete(s3, target, etags)
+    assert body(s3, bucket, "k") == b"x"
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
+def test_a_part_uploaded_again_replaces_the_first(s3, bucket):
+    target, old = upload_parts(s3, bucket, "k", {1: b"old"})
+    new = {1: s3.upload_part(**target, PartNumber=1, Body=b"new")["ETag"]}
+    assert refused(complete, s3=s3, target=target, etags=old) == (400, "InvalidPart")
+    complete(s3, target, new)
+    assert body(s3, bucket, "k") == b"new"
+
+
+def test_parts_of_an_upload_may_be_named_with_gaps(s3, bucket):
+    parts = {1: content(1, PART_SIZE), 5: content(5, PART_SIZE), 7: b"dropped", 9: b"end"}
+    target, etags = upload_parts(s3, bucket, "k", parts)
+    del etags[7]
+    complete(s3, target, etags)
+    assert digest(body(s3, bucket, "k")) == digest(parts[1] + parts[5] + parts[9])
+
+
+def test_every_part_but_the_last_has_at_least_five_mebibytes(s3, bucket):
+    target, etags = upload_parts(s3, bucket, "k", {1: b"x" * (PART_SIZE - 1), 2: b"end"})
+    assert refused(complete, s3=s3, target=target, etags=etags) == (400, "EntityTooSmall")
+    assert len(s3.list_parts(**target)["Parts"]) == 2
+
+
+def test_a_completed_upload_is_gone(s3, bucket):
+    target, etags = upload_parts(s3, bucket, "k", {1: b"x"})
+    first = complete(s3, target, etags)
+    assert refused(s3.upload_part, **target, PartNumber=2, Body=b"y") == (404, "NoSuchUpload")
+    try:
+        assert complete(s3, target, etags)["ETag"] == first["ETag"]
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "NoSuchUpload"
+    assert body(s3, bucket, "k") == b"x"
+
+
+def test_an_upload_survives_a_restart(new_server):
+    server = new_server()
+    server.start()
+    server.client().create_bucket(Bucket="b")
+    first = content(1, PART_SIZE)
+    target, etags = upload_parts(server.client(), "b", "k", {1: first})
+    for stop in (server.stop, server.kill):
+        stop()
+        server.start()
+    s3 = server.client()
+    etags[2] = s3.upload_part(**target, PartNumber=2, Body=b"end")["ETag"]
+    complete(s3, target, etags)
+    assert digest(body(s3, "b", "k")) == digest(first + b"end")
+
+
+# -- buckets
+
+
+def test_a_bucket_with_an_object_can_not_be_deleted(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    assert refused(s3.delete_bucket, Bucket=bucket) == (409, "BucketNotEmpty")
+    assert body(s3, bucket, "k") == b"x"
+    s3.delete_object(Bucket=bucket, Key="k")
+    s3.delete_bucket(Bucket=bucket)
+
+
+# H13, H14
+def test_a_bucket_made_again_is_empty(server):
+    s3 = server.client()
+
+    def put(number):
+        try:
+            s3.put_object(Bucket="again", Key=f"{number}", Body=b"x")
+            return number
+        except ClientError as error:
+            assert error.response["Error"]["Code"] in ("NoSuchBucket", "OperationAborted"), error
+            return None
+
+    for _ in range(5):
+        s3.create_bucket(Bucket="again")
+        with ThreadPoolExecutor(8) as pool:
+            puts = [pool.submit(put, number) for number in range(20)]
+            try:
+                s3.delete_bucket(Bucket="again")
+                deleted = True
+            except ClientError as error:
+                assert error.response["Error"]["Code"] == "BucketNotEmpty", error
+                deleted = False
+            stored = {f"{n}" for n in (future.result() for future in puts) if n is not None}
+        if deleted:
+            # No put was acknowledged into a bucket that then went away.
+            assert stored == set()
+            s3.create_bucket(Bucket="again")
+        assert set(keys(s3, "again")) == stored
+        for key in stored:
+            s3.delete_object(Bucket="again", Key=key)
+        s3.delete_bucket(Bucket="again")
+
+
+def test_making_a_bucket_that_is_already_yours_succeeds_or_says_so(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    try:
+        s3.create_bucket(Bucket=bucket)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "BucketAlreadyOwnedByYou"
+    assert body(s3, bucket, "k") == b"x"
+
+
+@pytest.mark.parametrize("name", ["Upper", "ab", "a" * 64, "under_score", "192.168.0.1", "a..b", "-a", "a-", "xn--a"])
+def test_a_bucket_name_that_breaks_the_rules_is_refused(server, name):
+    s3 = server.client()
+    from botocore.handlers import validate_bucket_name
+
+    s3.meta.events.unregister("before-parameter-build.s3", validate_bucket_name)
+    assert refused(s3.create_bucket, Bucket=name) == (400, "InvalidBucketName")
+
+
+# -- what is not there
+
+
+def test_an_operation_that_is_not_there_says_notimplemented(s3, bucket):
+    status = {"Status": "Enabled"}
+    versioning = refused(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=status)
+    assert versioning == (501, "NotImplemented")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    tags = {"TagSet": [{"Key": "a", "Value": "b"}]}
+    assert refused(s3.put_object_tagging, Bucket=bucket, Key="k", Tagging=tags) == (501, "NotImplemented")
+    assert refused(s3.get_object_retention, Bucket=bucket, Key="k") == (501, "NotImplemented")
