@@ -14,6 +14,7 @@
 pub mod api;
 mod error;
 mod objects;
+pub mod records;
 mod skeleton;
 
 pub use api::*;

@@ -1,0 +1,335 @@
+//! Every record format against its golden file, and against damage.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use strongroom_base::Timestamp;
+use strongroom_blob::Place;
+use strongroom_meta::Stamp;
+use strongroom_types::{
+    BucketName, Checksum, ChecksumAlgorithm, ChecksumType, ETag, ObjectKey, Owner, UploadId,
+};
+
+use super::*;
+use crate::api::ObjectHeaders;
+
+fn headers() -> ObjectHeaders {
+    ObjectHeaders {
+        content_type: Some("text/plain".into()),
+        content_encoding: Some("gzip".into()),
+        content_language: Some("en".into()),
+        content_disposition: Some("inline".into()),
+        cache_control: Some("no-cache".into()),
+        expires: Some("0".into()),
+        website_redirect_location: Some("/x".into()),
+    }
+}
+
+fn pairs(text: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (text.to_owned(), "value".to_owned()),
+        ("é".to_owned(), String::new()),
+    ])
+}
+
+fn lock() -> Lock {
+    Lock {
+        retention: Some(Retention {
+            compliance: true,
+            until: 2_000_000_000,
+        }),
+        legal_hold: true,
+    }
+}
+
+fn encryption() -> Encryption {
+    Encryption {
+        algorithm: 1,
+        key_name: "root".into(),
+        data_key_sealed: vec![9; 48],
+    }
+}
+
+fn checksum(algorithm: ChecksumAlgorithm) -> Checksum {
+    Checksum::full_object(algorithm, &vec![0xC5; algorithm.size()]).unwrap()
+}
+
+fn part(number: u16) -> PartEntry {
+    PartEntry {
+        number,
+        size: 5 << 20,
+        blob: (number != 2).then_some(BlobId([number as u8; 16])),
+        checksum: checksum(ChecksumAlgorithm::Sha256),
+    }
+}
+
+fn version(content: VersionContent) -> VersionRecord {
+    VersionRecord {
+        is_null: true,
+        last_modified: Timestamp(1_700_000_000_000_000_000),
+        object: Some(ObjectRecord {
+            etag: ETag::Multipart {
+                md5: [0xE7; 16],
+                part_count: 3,
+            },
+            size: 123_456,
+            checksum: Some(
+                Checksum::composite(ChecksumAlgorithm::Crc32c, &[1, 2, 3, 4], 3).unwrap(),
+            ),
+            storage_class: STANDARD.into(),
+            content,
+            headers: headers(),
+            metadata: pairs("meta"),
+            tags: pairs("tag"),
+            lock: Some(lock()),
+            encryption: Some(encryption()),
+            upload: Some(UploadId([0x0A; 16])),
+        }),
+        replication: Some(ReplicationStatus::Pending),
+    }
+}
+
+fn owner() -> Owner {
+    Owner::new("0123456789abcdef").unwrap()
+}
+
+fn owned_by_version() -> BlobOwner {
+    let key = ObjectKey::new("a/b").unwrap();
+    BlobOwner::Version {
+        bucket: BucketId(5),
+        key,
+        stamp: Stamp(6),
+    }
+}
+
+fn owned_by_part() -> BlobOwner {
+    let key = ObjectKey::new("a/b").unwrap();
+    BlobOwner::Part {
+        bucket: BucketId(5),
+        key,
+        upload: UploadId([3; 16]),
+        number: 7,
+    }
+}
+
+/// Compares with the golden file and damages the bytes in every way a test can afford.
+fn check<R: RecordFormat + PartialEq + std::fmt::Debug>(name: &str, record: &R) {
+    let bytes = record.encode();
+    assert_eq!(R::decode(&bytes).as_ref(), Ok(record), "{name}");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("testdata")
+        .join(format!("{name}.bin"));
+    if std::env::var_os("STRONGROOM_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    let golden = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(bytes, golden, "the format of {name} changed");
+
+    let mut newer = bytes.clone();
+    newer[0] += 1;
+    assert!(
+        matches!(R::decode(&newer), Err(RecordError::NewerFormat { .. })),
+        "{name}"
+    );
+    let mut unknown = bytes.clone();
+    unknown.extend([0xFE, 0]);
+    assert_eq!(
+        R::decode(&unknown),
+        Err(RecordError::UnknownField(0xFE)),
+        "{name}"
+    );
+    for size in 0..bytes.len() {
+        // Whatever it is then, it is not the record, and reading it does not panic.
+        assert_ne!(
+            R::decode(&bytes[..size]).as_ref(),
+            Ok(record),
+            "{name} cut at {size}"
+        );
+    }
+    for index in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[index] ^= 1 << bit;
+            assert_ne!(
+                R::decode(&flipped).as_ref(),
+                Ok(record),
+                "{name} flipped at {index}"
+            );
+        }
+    }
+}
+
+#[test]
+fn records_of_buckets_keep_their_format() {
+    let created = Timestamp(1_700_000_000_000_000_000);
+    check(
+        "bucket_name",
+        &BucketNameRecord {
+            id: BucketId(5),
+            owner: owner(),
+            created,
+        },
+    );
+    let closing = Some(Closing {
+        token: Stamp(8),
+        since: Timestamp(9),
+    });
+    let name = BucketName::new("photos").unwrap();
+    let versioning = Versioning::Enabled;
+    let bucket = BucketRecord {
+        name,
+        owner: owner(),
+        created,
+        versioning,
+        lock_enabled: true,
+        closing,
+    };
+    check("bucket_full", &bucket);
+    let open = BucketRecord {
+        versioning: Versioning::Never,
+        lock_enabled: false,
+        closing: None,
+        ..bucket
+    };
+    check("bucket_open", &open);
+}
+
+#[test]
+fn records_of_keys_and_versions_keep_their_format() {
+    let listed = Listed {
+        etag: ETag::Md5([0xE7; 16]),
+        size: 7,
+        last_modified: Timestamp(11),
+        storage_class: STANDARD.into(),
+        checksum: Some((ChecksumAlgorithm::Crc64Nvme, ChecksumType::FullObject)),
+    };
+    let head = HeadRecord {
+        current: Stamp(1),
+        newest: Stamp(2),
+        null: Some(Stamp(1)),
+        listed: Some(listed),
+    };
+    check("head", &head);
+    check(
+        "head_of_marker",
+        &HeadRecord {
+            null: None,
+            listed: None,
+            ..head
+        },
+    );
+    check(
+        "version_of_one_blob",
+        &version(VersionContent::Blob(BlobId([4; 16]))),
+    );
+    check("version_of_no_bytes", &version(VersionContent::Empty));
+    check(
+        "version_of_parts",
+        &version(VersionContent::Parts(vec![part(1), part(2), part(3)])),
+    );
+    let pages = vec![
+        PageRef {
+            part_count: 1000,
+            size: 5 << 30,
+        },
+        PageRef {
+            part_count: 1,
+            size: 1,
+        },
+    ];
+    check("version_of_pages", &version(VersionContent::Pages(pages)));
+    let marker = VersionRecord {
+        object: None,
+        is_null: false,
+        replication: None,
+        ..version(VersionContent::Empty)
+    };
+    check("version_delete_marker", &marker);
+    check(
+        "part_page",
+        &PartPage {
+            parts: vec![part(1), part(2)],
+        },
+    );
+}
+
+#[test]
+fn records_of_blobs_keep_their_format() {
+    let place = Some(Place(Bytes::from_static(b"place")));
+    let blob = BlobRecord {
+        owner: owned_by_version(),
+        size: 99,
+        place: place.clone(),
+        reduced: true,
+    };
+    check("blob", &blob);
+    check(
+        "blob_inline_of_part",
+        &BlobRecord {
+            owner: owned_by_part(),
+            place: None,
+            reduced: false,
+            ..blob
+        },
+    );
+    check("graveyard_blob", &GraveyardRecord::Blob { size: 99, place });
+    check(
+        "graveyard_inline",
+        &GraveyardRecord::Blob {
+            size: 99,
+            place: None,
+        },
+    );
+    let blobs = vec![BlobId([1; 16]), BlobId([2; 16])];
+    check("graveyard_parts", &GraveyardRecord::Parts { blobs });
+    check("reduced", &ReducedRecord);
+}
+
+#[test]
+fn records_of_uploads_keep_their_format() {
+    let upload = UploadRecord {
+        initiated: Timestamp(12),
+        closing: Some(Closing {
+            token: Stamp(8),
+            since: Timestamp(9),
+        }),
+        checksum: Some((ChecksumAlgorithm::Sha1, ChecksumType::Composite)),
+        storage_class: STANDARD.into(),
+        headers: headers(),
+        metadata: pairs("meta"),
+        tags: pairs("tag"),
+        lock: Some(lock()),
+        encryption: Some(encryption()),
+    };
+    check("upload", &upload);
+    check(
+        "upload_open",
+        &UploadRecord {
+            closing: None,
+            checksum: None,
+            lock: None,
+            encryption: None,
+            ..upload
+        },
+    );
+    let part = PartRecord {
+        md5: [0xD5; 16],
+        size: 6 << 20,
+        last_modified: Timestamp(13),
+        checksum: checksum(ChecksumAlgorithm::Crc64Nvme),
+        checksum_declared: Some(checksum(ChecksumAlgorithm::Crc32)),
+        blob: Some(BlobId([6; 16])),
+        encryption: Some(encryption()),
+    };
+    check("part", &part);
+    check(
+        "part_of_no_bytes",
+        &PartRecord {
+            blob: None,
+            encryption: None,
+            checksum_declared: None,
+            ..part
+        },
+    );
+}
