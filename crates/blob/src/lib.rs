@@ -82,8 +82,11 @@ pub trait BlobStore: Send + Sync + 'static {
     /// checksums bound to the blob and to its place on disk. Missing and damaged shards are decoded
     /// around; damaged ones in service are rewritten in the background.
     ///
+    /// What is found only while reading ends the stream.
+    ///
     /// # Errors
-    /// `Corrupt` when a stripe can not be decoded although all its disks answered, `Unavailable`
+    /// `Invalid` when the range is not within the blob, `Corrupt` when the place does not parse or
+    /// when a stripe can not be decoded although all its disks answered, `Unavailable`
     /// when it can not because disks are out.
     async fn read(&self, place: &Place, range: Range<u64>) -> Result<ByteStream>;
 
@@ -106,7 +109,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// As `read` and `put`.
     async fn rewrite(&self, place: &Place) -> Result<Written>;
 
-    /// Whether the place has the redundancy the current placement asks for.
+    /// Whether the place has less redundancy than the current placement asks for.
     fn is_reduced(&self, place: &Place) -> bool;
 }
 
