@@ -5,7 +5,7 @@
 //! durable.
 //!
 //! Invariants
-//! - Records change in [`State::apply`] only, which cannot fail: a decision that is refused or
+//! - Records change in `State::apply` only, which cannot fail: a decision that is refused or
 //!   panics leaves nothing.
 //! - Inline content exists exactly while one record holds its place.
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use strongroom_base::{Clock, ManualClock};
+use strongroom_base::{Clock, ManualClock, tasks};
 use strongroom_meta::contract::{self, CLOCK_START, Store};
 use strongroom_meta::memory::MemoryMeta;
 use strongroom_meta::{MetaStore, Stamp, Transaction, Write};
@@ -68,7 +68,7 @@ async fn inline_content_is_kept_exactly_while_a_record_holds_it() {
 async fn decision_that_panics_leaves_nothing_and_the_store_goes_on() {
     let store = MemoryMeta::new(Arc::new(ManualClock::new(CLOCK_START)));
     let panicking = Arc::clone(&store);
-    let task = tokio::task::spawn(async move {
+    let task = tasks::spawn(async move {
         let decide = Box::new(|_: &mut dyn strongroom_meta::Reads| panic!("a planted panic"));
         panicking
             .transact(Transaction {

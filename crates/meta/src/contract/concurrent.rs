@@ -232,9 +232,9 @@ pub async fn scan_page_is_one_snapshot(store: &Store, _: &Arc<ManualClock>) {
         .collect();
     let round_of = |round: u64| -> Vec<Write> {
         // Also records come and go, so that pages differ in length.
-        let end = |key: &Vec<u8>| match round % 2 {
-            0 => put([key, &b"+"[..]].concat(), number(round)),
-            _ => super::delete([key, &b"+"[..]].concat()),
+        let end = |key: &Vec<u8>| match round.is_multiple_of(2) {
+            true => put([key, &b"+"[..]].concat(), number(round)),
+            false => super::delete([key, &b"+"[..]].concat()),
         };
         let puts = keys.iter().map(|key| put(key, number(round)));
         puts.chain(keys.iter().map(end)).collect()
@@ -261,7 +261,7 @@ pub async fn scan_page_is_one_snapshot(store: &Store, _: &Arc<ManualClock>) {
             rounds.iter().all(|round| *round == rounds[0]),
             "a page of rounds {rounds:?}"
         );
-        let expected = if rounds[0] % 2 == 0 {
+        let expected = if rounds[0].is_multiple_of(2) {
             TASK_COUNT * 2
         } else {
             TASK_COUNT
