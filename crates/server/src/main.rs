@@ -1,1 +1,94 @@
-fn main() {}
+//! The binary: read the settings, choose the backends, wire, start, drain, stop.
+//!
+//! Nothing of the store's behaviour is here. What is here must fail well: a start that cannot go on
+//! says so in one sentence that tells the operator what to do (exit code 2 for settings, 1 for the
+//! rest), and a stop lets requests in progress end.
+
+mod app;
+mod cli;
+mod count_stream;
+mod credentials;
+mod front;
+mod http_port;
+mod logging;
+mod request_metrics;
+mod screen;
+mod server_command;
+mod settings;
+mod status_command;
+mod survives;
+mod wire;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::settings::BadSettings;
+
+/// Why the program ends without having done what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The settings are wrong: exit code 2.
+    #[error(transparent)]
+    Settings(#[from] BadSettings),
+    /// Anything else, as a sentence: exit code 1.
+    #[error("{0}")]
+    Run(String),
+}
+
+fn main() -> ExitCode {
+    let outcome = match cli::Cli::try_parse() {
+        Ok(cli) => run(cli.command),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+            _ => Err(BadSettings(flag_sentence(&error)).into()),
+        },
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "strongroom: {failure}");
+            match failure {
+                Failure::Settings(_) => ExitCode::from(2),
+                Failure::Run(_) => ExitCode::from(1),
+            }
+        }
+    }
+}
+
+fn run(command: cli::Command) -> Result<(), Failure> {
+    match command {
+        cli::Command::Server(flags) => server_command::run(*flags),
+        cli::Command::Status(flags) => status_command::run(&flags),
+        cli::Command::Version => {
+            let _ = writeln!(
+                std::io::stdout(),
+                "strongroom {}",
+                env!("CARGO_PKG_VERSION")
+            );
+            Ok(())
+        }
+    }
+}
+
+/// What is wrong with the command line, in one sentence.
+fn flag_sentence(error: &clap::Error) -> String {
+    let (flag, reason) = settings::clap_reason(error);
+    if error.kind() == ErrorKind::UnknownArgument {
+        return match error.get(ContextKind::SuggestedArg) {
+            Some(ContextValue::String(near)) => {
+                format!("unknown flag {flag}: did you mean {near}?")
+            }
+            _ => format!("unknown flag {flag}: `strongroom --help` lists what there is"),
+        };
+    }
+    if flag.is_empty() {
+        format!("{reason}; see `strongroom --help`")
+    } else {
+        format!("{flag}: {reason}")
+    }
+}

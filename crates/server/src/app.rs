@@ -1,0 +1,189 @@
+//! What the ports share: the store once it is open, and whether we are stopping.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use strongroom_admin_server::{
+    EngineStatus, Health, MetricSource, Sample, SampleKind, Status, StatusSource,
+};
+use strongroom_base::Clock;
+
+use crate::front::S3;
+
+/// The store as the ports see it.
+pub trait Engine: Send + Sync + 'static {
+    /// Whether reads are served, or why not. Must not block.
+    ///
+    /// # Errors
+    /// The reason.
+    fn readable(&self) -> Result<(), String>;
+    /// Whether writes are acknowledged, or why not. Must not block.
+    ///
+    /// # Errors
+    /// The reason.
+    fn writable(&self) -> Result<(), String>;
+    /// Its state without free space. Must not block.
+    fn status(&self) -> EngineStatus;
+    /// Adds free space to `status`. May wait for disks.
+    fn measure_space(&self, status: &mut EngineStatus);
+    /// Its figures. Must not block.
+    fn samples(&self) -> Vec<Sample>;
+    /// Ends background work and records the acknowledged position. Called once, after the last
+    /// request; may wait for disks.
+    fn stop(&self);
+}
+
+/// A store in service.
+pub struct Opened {
+    pub engine: Arc<dyn Engine>,
+    pub s3: Arc<dyn S3>,
+    /// What the configuration survives, as a sentence.
+    pub survives: String,
+}
+
+/// The process.
+pub struct App {
+    opened: OnceLock<Opened>,
+    stopping: AtomicBool,
+    clock: Arc<dyn Clock>,
+}
+
+impl App {
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            opened: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            clock,
+        }
+    }
+
+    /// Puts the store into service. Later calls do nothing.
+    pub fn open(&self, opened: Opened) {
+        let _ = self.opened.set(opened);
+    }
+
+    /// From now on the process is not ready, so that load balancers send requests elsewhere.
+    pub fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// The store, once it is open.
+    #[must_use]
+    pub fn opened(&self) -> Option<&Opened> {
+        self.opened.get()
+    }
+
+    /// The S3 service, once the store is open.
+    #[must_use]
+    pub fn s3(&self) -> Option<&Arc<dyn S3>> {
+        self.opened.get().map(|opened| &opened.s3)
+    }
+
+    fn ask(&self, ask: impl Fn(&dyn Engine) -> Result<(), String>) -> Result<(), String> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err("the server is stopping".to_owned());
+        }
+        match self.opened.get() {
+            Some(opened) => ask(&*opened.engine),
+            None => Err("the store is being opened".to_owned()),
+        }
+    }
+}
+
+impl Health for App {
+    fn readable(&self) -> Result<(), String> {
+        self.ask(Engine::readable)
+    }
+
+    fn writable(&self) -> Result<(), String> {
+        self.ask(Engine::writable)
+    }
+}
+
+impl StatusSource for App {
+    fn status(&self) -> Status {
+        let (readable, writable) = (self.readable(), self.writable());
+        let opened = self.opened.get();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: self.clock.monotonic().as_secs(),
+            readable: readable.is_ok(),
+            writable: writable.is_ok(),
+            reason: readable.err().or(writable.err()),
+            survives: opened
+                .map(|opened| opened.survives.clone())
+                .unwrap_or_default(),
+            store: opened.map(|opened| {
+                let mut status = opened.engine.status();
+                opened.engine.measure_space(&mut status);
+                status
+            }),
+        }
+    }
+}
+
+impl MetricSource for App {
+    fn samples(&self) -> Vec<Sample> {
+        let gauge = |name, help, value| Sample {
+            name,
+            help,
+            kind: SampleKind::Gauge,
+            labels: Vec::new(),
+            value,
+        };
+        let flag = |answer: Result<(), String>| if answer.is_ok() { 1.0 } else { 0.0 };
+        let mut samples = vec![
+            gauge(
+                "strongroom_readable",
+                "Whether reads are served.",
+                flag(self.readable()),
+            ),
+            gauge(
+                "strongroom_writable",
+                "Whether writes are acknowledged.",
+                flag(self.writable()),
+            ),
+        ];
+        if let Some(opened) = self.opened.get() {
+            samples.extend(opened.engine.samples());
+            samples.extend(service_samples(&opened.engine.status()));
+        }
+        samples
+    }
+}
+
+/// Zones and disks in service, one sample each.
+#[allow(clippy::cast_precision_loss)]
+fn service_samples(status: &EngineStatus) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let flag = |on: bool| if on { 1.0 } else { 0.0 };
+    for zone in &status.zones {
+        samples.push(Sample {
+            name: "strongroom_zone_in_service",
+            help: "Whether commits are acknowledged by the zone.",
+            kind: SampleKind::Gauge,
+            labels: vec![("zone", zone.name.clone())],
+            value: flag(zone.in_service),
+        });
+        for disk in &zone.disks {
+            samples.push(Sample {
+                name: "strongroom_disk_in_service",
+                help: "Whether the disk is written to.",
+                kind: SampleKind::Gauge,
+                labels: vec![("zone", zone.name.clone()), ("folder", disk.folder.clone())],
+                value: flag(disk.in_service),
+            });
+        }
+    }
+    if let Some(reduced) = status.blobs_reduced {
+        samples.push(Sample {
+            name: "strongroom_blobs_reduced",
+            help: "Blobs known to have less redundancy than asked for.",
+            kind: SampleKind::Gauge,
+            labels: Vec::new(),
+            value: reduced as f64,
+        });
+    }
+    samples
+}

@@ -1,0 +1,256 @@
+//! `strongroom server`: start, serve, drain, stop.
+//!
+//! The ports are bound first, so that a wrong address is told before any disk is touched, and so
+//! that health routes answer while recovery waits for a zone. The S3 port answers 503 until the
+//! store is open. A stop drains the S3 port, then stops the store, then closes the administration
+//! port: what is going on can be watched to the end.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::service::TowerToHyperService;
+use prometheus::Registry;
+use strongroom_admin_server::{Admin, RootCredentials, router};
+use strongroom_base::{Clock, Random, SystemClock, SystemRandom, tasks};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::Failure;
+use crate::app::{App, Opened};
+use crate::cli::ServerFlags;
+use crate::count_stream::ByteCounters;
+use crate::credentials::{self, Source};
+use crate::front::Front;
+use crate::http_port::Port;
+use crate::logging;
+use crate::request_metrics::{RequestMetrics, bytes_unshown};
+use crate::screen::Screen;
+use crate::settings::{Settings, process_environment};
+use crate::wire;
+
+/// Most connections of the administration port: a few scrapers, probes and people.
+const ADMIN_CONNECTIONS_MAX: usize = 128;
+/// How long the administration port may take to close, once all else has stopped.
+const ADMIN_DRAIN_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Runs the command until the process is told to stop.
+///
+/// # Errors
+/// Wrong settings, an address in use, a store that cannot be opened.
+pub fn run(flags: ServerFlags) -> Result<(), Failure> {
+    let environment = process_environment();
+    let settings = Settings::resolve(flags.settings, flags.config.as_deref(), &environment)?;
+    logging::start(&settings);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Run(format!("cannot start threads: {error}")))?;
+    let outcome = runtime.block_on(Server::start_and_serve(settings, &environment));
+    // Threads that wait for a hung disk must not keep the process: what was acknowledged is durable.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// What the parts of a start share.
+struct Server {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    app: Arc<App>,
+    root: RootCredentials,
+    source: Source,
+}
+
+impl Server {
+    async fn start_and_serve(
+        settings: Settings,
+        environment: &crate::settings::Environment,
+    ) -> Result<(), Failure> {
+        let mut signals = Signals::new()?;
+        let registry = Registry::new();
+        let metrics = RequestMetrics::new(&registry);
+        let port = bind(
+            "address",
+            settings.address,
+            settings.connections_max,
+            metrics.bytes(),
+        )
+        .await?;
+        let admin = bind(
+            "admin_address",
+            settings.admin_address,
+            ADMIN_CONNECTIONS_MAX,
+            bytes_unshown(),
+        );
+        let admin = admin.await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let (root, source) = credentials::load(&settings, environment, Some(&*random))?;
+        let app = Arc::new(App::new(Arc::clone(&clock)));
+        let server = Self {
+            settings,
+            clock,
+            random,
+            app,
+            root,
+            source,
+        };
+        server
+            .serve(port, admin, registry, metrics, &mut signals)
+            .await
+    }
+
+    async fn serve(
+        self,
+        port: Port,
+        admin: Port,
+        registry: Registry,
+        metrics: RequestMetrics,
+        signals: &mut Signals,
+    ) -> Result<(), Failure> {
+        let (stop_s3, stopped_s3) = watch::channel(false);
+        let (stop_admin, stopped_admin) = watch::channel(false);
+        let addresses = (port.address(), admin.address());
+        let admin_service = self.admin_service(registry);
+        let admin = tasks::spawn(admin.serve(admin_service, stopped_admin, ADMIN_DRAIN_DEADLINE));
+        let front = Front::new(
+            Arc::clone(&self.app),
+            metrics,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.random),
+        );
+        let s3 = tasks::spawn(port.serve(front, stopped_s3, self.settings.drain_deadline));
+
+        let opened = tokio::select! {
+            opened = self.open_store() => opened?,
+            () = signals.next() => {
+                tracing::info!("told to stop before the store was open");
+                return Ok(());
+            }
+        };
+        self.app.open(opened);
+        self.show(addresses);
+
+        signals.next().await;
+        tracing::info!("told to stop, draining");
+        self.app.begin_stop();
+        let _ = stop_s3.send(true);
+        tokio::select! {
+            cut = s3 => match cut {
+                Ok(0) => {}
+                cut => {
+                    let connections = cut.unwrap_or(0);
+                    tracing::warn!(connections, "requests were cut at the drain deadline");
+                }
+            },
+            () = signals.next() => tracing::warn!("told to stop again, requests are cut"),
+        }
+        self.stop_store().await;
+        let _ = stop_admin.send(true);
+        let _ = admin.await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Opens the store on a thread that may block.
+    async fn open_store(&self) -> Result<Opened, Failure> {
+        let settings = self.settings.clone();
+        let root = self.root.clone();
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        wire::open(settings, root, clock, random)
+            .await
+            .map_err(Failure::Run)
+    }
+
+    async fn stop_store(&self) {
+        if let Some(opened) = self.app.opened() {
+            let engine = Arc::clone(&opened.engine);
+            let stop = tasks::blocking(move || engine.stop());
+            if tasks::timeout(self.settings.drain_deadline, stop)
+                .await
+                .is_err()
+            {
+                tracing::warn!("the store did not stop in time; the next start recovers");
+            }
+        }
+    }
+
+    fn show(&self, (address, admin_address): (SocketAddr, SocketAddr)) {
+        let survives = self
+            .app
+            .opened()
+            .map_or("", |opened| opened.survives.as_str());
+        let is_new = matches!(self.source, Source::Generated(_));
+        let secret = (is_new && std::io::stdout().is_terminal())
+            .then_some((self.root.access_key.as_str(), self.root.secret_key.as_str()));
+        let screen = Screen {
+            address,
+            admin_address,
+            region: &self.settings.region,
+            source: &self.source,
+            secret,
+            survives,
+        };
+        let mut out = std::io::stdout();
+        let _ = out.write_all(screen.text().as_bytes());
+        let _ = out.flush();
+        tracing::info!(%address, %admin_address, survives, "serving");
+    }
+
+    fn admin_service(&self, registry: Registry) -> TowerToHyperService<axum::Router> {
+        TowerToHyperService::new(router(Admin {
+            health: Arc::clone(&self.app) as _,
+            status: Arc::clone(&self.app) as _,
+            registry,
+            metrics: Arc::clone(&self.app) as _,
+            root: self.root.clone(),
+            metrics_open: self.settings.metrics_open,
+        }))
+    }
+}
+
+async fn bind(
+    setting: &str,
+    address: SocketAddr,
+    connections_max: usize,
+    counters: ByteCounters,
+) -> Result<Port, Failure> {
+    Port::bind(address, connections_max, counters)
+        .await
+        .map_err(|error| {
+            let why = match error.kind() {
+                std::io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
+                _ => error.to_string(),
+            };
+            Failure::Run(format!(
+                "cannot listen on {address} ({why}): choose another {setting}"
+            ))
+        })
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::Run(format!("cannot wait for signals: {error}")))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

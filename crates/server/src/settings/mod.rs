@@ -1,0 +1,371 @@
+//! Settings: what an operator may choose, as plain data, checked once.
+//!
+//! Each setting has one name and one text form on the command line (`--member-wait 10s`), in the
+//! environment (`STRONGROOM_MEMBER_WAIT=10s`) and in the file (`member_wait = "10s"`). A flag wins
+//! over the environment, the environment over the file, the file over the default written here.
+//!
+//! Invariants
+//! - A setting we do not know stops the start by name; none is ever ignored.
+//! - Past [`Settings::resolve`] no value needs checking again.
+//! - Relative paths are relative to the working directory, whichever source they come from.
+
+mod sources;
+mod text;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use sources::{Environment, clap_reason, process_environment};
+pub use text::{ListenAddress, LogFormat, Span, Zone};
+
+/// Zones inside the data folder when none are named.
+const ZONE_NAMES_DEFAULT: [&str; 3] = ["z1", "z2", "z3"];
+/// Most folders of a store. A batch header names the members in service in 64 bits.
+const FOLDER_COUNT_MAX: usize = 64;
+/// Most connections a port may be set to hold: each costs two descriptors and some 10 KiB.
+const CONNECTIONS_MAX_MAX: u32 = 100_000;
+
+/// Why the settings are refused: one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadSettings(pub String);
+
+/// What one source says. Every setting, none of them required.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layer {
+    /// Folder that holds three zones, z1, z2 and z3, and the credentials [default:
+    /// ./strongroom-data]
+    #[arg(long, value_name = "DIR", help_heading = "Where the data is")]
+    pub data: Option<PathBuf>,
+    /// A zone and the folder of each of its disks; repeat it for each zone. Instead of --data
+    #[arg(
+        long,
+        value_name = "NAME=DIR[,DIR...]",
+        help_heading = "Where the data is"
+    )]
+    pub zone: Option<Vec<Zone>>,
+
+    /// Address of the S3 port [default: 127.0.0.1:9000]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "How it is reached")]
+    pub address: Option<ListenAddress>,
+    /// Address of the administration port: health, metrics, status [default: 127.0.0.1:9001]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "How it is reached")]
+    pub admin_address: Option<ListenAddress>,
+    /// Region that clients sign for [default: us-east-1]
+    #[arg(long, value_name = "NAME", help_heading = "How it is reached")]
+    pub region: Option<String>,
+    /// Most connections held at once on the S3 port; more wait to be accepted [default: 4096]
+    #[arg(long, value_name = "COUNT", help_heading = "How it is reached")]
+    pub connections_max: Option<u32>,
+    /// Show /metrics to whoever reaches the administration port, without credentials
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", help_heading = "How it is reached")]
+    pub metrics_open: Option<bool>,
+
+    /// File for generated root credentials, outside all zones [default: credentials in the data
+    /// folder; with --zone, strongroom-credentials beside the settings file or else in the working
+    /// directory]
+    #[arg(long, value_name = "FILE", help_heading = "Who owns it")]
+    pub credentials: Option<PathBuf>,
+    /// File whose first line is the root access key
+    #[arg(long, value_name = "FILE", help_heading = "Who owns it")]
+    pub access_key_file: Option<PathBuf>,
+    /// File whose first line is the root secret key
+    #[arg(long, value_name = "FILE", help_heading = "Who owns it")]
+    pub secret_key_file: Option<PathBuf>,
+
+    /// How long a start waits for zones that were in service before it goes on without them
+    /// [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
+    pub member_wait: Option<Span>,
+    /// How long a write may wait for its commit before it is answered 503 [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
+    pub commit_deadline: Option<Span>,
+    /// How long requests in progress may take to end once the server is told to stop
+    /// [default: 30s]
+    #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
+    pub drain_deadline: Option<Span>,
+
+    /// Which log lines are written: off, error, warn, info, debug, trace, or directives like
+    /// info,strongroom_zones=debug [default: info]
+    #[arg(long, value_name = "FILTER", help_heading = "How it behaves")]
+    pub log: Option<String>,
+    /// How log lines look: text, json, or auto (text on a terminal, json elsewhere)
+    /// [default: auto]
+    #[arg(long, value_name = "FORMAT", help_heading = "How it behaves")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// At least one, with distinct names and folders.
+    pub zones: Vec<Zone>,
+    /// Where the S3 port listens.
+    pub address: SocketAddr,
+    /// Where the administration port listens.
+    pub admin_address: SocketAddr,
+    /// What clients sign for.
+    pub region: String,
+    /// Most connections of the S3 port.
+    pub connections_max: usize,
+    /// Whether `/metrics` needs no credentials.
+    pub metrics_open: bool,
+    /// Where generated credentials are kept; in no zone.
+    pub credentials: PathBuf,
+    /// File with the access key.
+    pub access_key_file: Option<PathBuf>,
+    /// File with the secret key.
+    pub secret_key_file: Option<PathBuf>,
+    /// How long recovery waits for absent zones.
+    pub member_wait: Duration,
+    /// How long a commit may wait.
+    pub commit_deadline: Duration,
+    /// How long a drain may take.
+    pub drain_deadline: Duration,
+    /// Log filter.
+    pub log: String,
+    /// Log format.
+    pub log_format: LogFormat,
+}
+
+impl Settings {
+    /// Puts flags over environment over file over defaults, and checks the outcome.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn resolve(
+        flags: Layer,
+        config: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Self, BadSettings> {
+        let variable = environment.get("STRONGROOM_CONFIG").map(PathBuf::from);
+        let config = config.map(Path::to_path_buf).or(variable);
+        let file = match &config {
+            Some(path) => sources::layer_from_file(path)?,
+            None => Layer::default(),
+        };
+        let layers = [
+            ("the command line", flags),
+            (
+                "the environment",
+                sources::layer_from_environment(environment)?,
+            ),
+            ("the settings file", file),
+        ];
+        for (source, layer) in &layers {
+            if layer.data.is_some() && layer.zone.is_some() {
+                return Err(BadSettings(format!(
+                    "{source} names both data and zone: give the one or the other"
+                )));
+            }
+        }
+        let [(_, flags), (_, variables), (_, file)] = layers;
+        Self::from_layer(flags.over(variables).over(file), config.as_deref())
+    }
+
+    fn from_layer(layer: Layer, config: Option<&Path>) -> Result<Self, BadSettings> {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let seconds =
+            |span: Option<Span>, default| span.map_or(Duration::from_secs(default), |span| span.0);
+        let credentials = layer
+            .credentials
+            .clone()
+            .unwrap_or_else(|| match &layer.zone {
+                None => layer.data_folder().join("credentials"),
+                Some(_) => config
+                    .and_then(Path::parent)
+                    .unwrap_or(Path::new(""))
+                    .join("strongroom-credentials"),
+            });
+        let settings = Self {
+            zones: layer.zones(),
+            address: layer.address.map_or(loopback(9000), |address| address.0),
+            admin_address: layer
+                .admin_address
+                .map_or(loopback(9001), |address| address.0),
+            region: layer.region.unwrap_or_else(|| "us-east-1".to_owned()),
+            connections_max: layer.connections_max.unwrap_or(4096) as usize,
+            metrics_open: layer.metrics_open.unwrap_or(false),
+            credentials,
+            access_key_file: layer.access_key_file,
+            secret_key_file: layer.secret_key_file,
+            member_wait: seconds(layer.member_wait, 10),
+            commit_deadline: seconds(layer.commit_deadline, 10),
+            drain_deadline: seconds(layer.drain_deadline, 30),
+            log: layer.log.unwrap_or_else(|| "info".to_owned()),
+            log_format: layer.log_format.unwrap_or(LogFormat::Auto),
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), BadSettings> {
+        self.check_folders()?;
+        let bad = |text: String| Err(BadSettings(text));
+        if self.address == self.admin_address && self.address.port() != 0 {
+            return bad(format!(
+                "address and admin_address are both {}: give them different ports",
+                self.address
+            ));
+        }
+        let is_region = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.region.is_empty() || self.region.len() > 64 || !self.region.chars().all(is_region) {
+            return bad(format!(
+                "region is `{}`: use up to 64 lowercase letters, digits and hyphens",
+                self.region
+            ));
+        }
+        let connections_max = CONNECTIONS_MAX_MAX as usize;
+        if self.connections_max == 0 || self.connections_max > connections_max {
+            return bad(format!(
+                "connections_max is {}: use a number from 1 to {CONNECTIONS_MAX_MAX}",
+                self.connections_max
+            ));
+        }
+        if self.commit_deadline.is_zero() {
+            return bad("commit_deadline is zero: give writes some time, such as 10s".to_owned());
+        }
+        if !is_log_filter(&self.log) {
+            return bad(format!(
+                "log is `{}`: write a level such as info, or directives such as \
+                 info,strongroom_zones=debug",
+                self.log
+            ));
+        }
+        Ok(())
+    }
+
+    /// Names and folders are distinct, none lies in another, and the credentials lie in none.
+    fn check_folders(&self) -> Result<(), BadSettings> {
+        let bad = |text: String| Err(BadSettings(text));
+        let mut folders: Vec<(&str, PathBuf)> = Vec::new();
+        for (index, zone) in self.zones.iter().enumerate() {
+            if self.zones[..index]
+                .iter()
+                .any(|other| other.name == zone.name)
+            {
+                return bad(format!(
+                    "zone {} is named twice: name it once, with all its folders after commas",
+                    zone.name
+                ));
+            }
+            for folder in &zone.folders {
+                let path = absolute(folder)?;
+                for (other_zone, other) in &folders {
+                    if path.starts_with(other) || other.starts_with(&path) {
+                        return bad(format!(
+                            "the folder {} of zone {} lies in the folder {} of zone {other_zone}: \
+                             give each disk a folder of its own",
+                            path.display(),
+                            zone.name,
+                            other.display(),
+                        ));
+                    }
+                }
+                folders.push((&zone.name, path));
+            }
+        }
+        if folders.is_empty() || folders.len() > FOLDER_COUNT_MAX {
+            return bad(format!(
+                "the zones have {} folders: name 1 to {FOLDER_COUNT_MAX}",
+                folders.len()
+            ));
+        }
+        let credentials = absolute(&self.credentials)?;
+        match folders
+            .iter()
+            .find(|(_, folder)| credentials.starts_with(folder))
+        {
+            Some((zone, _)) => bad(format!(
+                "the credentials file {} lies in zone {zone}: set credentials to a path outside \
+                 the zones",
+                credentials.display()
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Layer {
+    /// This layer, with `below` where it says nothing. Where the data is counts as one setting.
+    fn over(self, below: Self) -> Self {
+        let placed = self.data.is_some() || self.zone.is_some();
+        Self {
+            data: if placed { self.data } else { below.data },
+            zone: if placed { self.zone } else { below.zone },
+            address: self.address.or(below.address),
+            admin_address: self.admin_address.or(below.admin_address),
+            region: self.region.or(below.region),
+            connections_max: self.connections_max.or(below.connections_max),
+            metrics_open: self.metrics_open.or(below.metrics_open),
+            credentials: self.credentials.or(below.credentials),
+            access_key_file: self.access_key_file.or(below.access_key_file),
+            secret_key_file: self.secret_key_file.or(below.secret_key_file),
+            member_wait: self.member_wait.or(below.member_wait),
+            commit_deadline: self.commit_deadline.or(below.commit_deadline),
+            drain_deadline: self.drain_deadline.or(below.drain_deadline),
+            log: self.log.or(below.log),
+            log_format: self.log_format.or(below.log_format),
+        }
+    }
+
+    fn data_folder(&self) -> PathBuf {
+        self.data
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("strongroom-data"))
+    }
+
+    fn zones(&self) -> Vec<Zone> {
+        self.zone.clone().unwrap_or_else(|| {
+            let data = self.data_folder();
+            let zone = |name: &str| Zone {
+                name: name.to_owned(),
+                folders: vec![data.join(name)],
+            };
+            ZONE_NAMES_DEFAULT.map(zone).to_vec()
+        })
+    }
+}
+
+/// Whether each directive ends in a level. A bare word that is none would be taken for a module and
+/// would silence the rest.
+fn is_log_filter(text: &str) -> bool {
+    text.split(',').all(|directive| {
+        let level = directive.rsplit('=').next().unwrap_or(directive);
+        level
+            .parse::<tracing_subscriber::filter::LevelFilter>()
+            .is_ok()
+            && directive
+                .parse::<tracing_subscriber::filter::Directive>()
+                .is_ok()
+    })
+}
+
+/// The path from the root, with `.` and `..` resolved as text: the folder may not exist yet.
+fn absolute(path: &Path) -> Result<PathBuf, BadSettings> {
+    use std::path::Component;
+    let path = std::path::absolute(path).map_err(|error| {
+        BadSettings(format!(
+            "`{}` is not a path ({error}): name a folder",
+            path.display()
+        ))
+    })?;
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                clean.pop();
+            }
+            other => clean.push(other),
+        }
+    }
+    Ok(clean)
+}
+
+#[cfg(test)]
+mod tests;
