@@ -1,1 +1,28 @@
-//! strongroom-sim
+//! Simulated disks that take every liberty a real disk may take, and say which.
+//!
+//! A store proves itself when the power goes at the worst instant. Real power cuts reach a few
+//! instants per minute; here a workload runs once over disks in memory that write down each
+//! change in one ordered [`Trace`], and afterwards [`Replay`] stops at any event and builds the
+//! disks as a file system may have left them: bytes that were not synced absent, present or torn,
+//! names that were not synced gone, lengths grown over zeros. The engine is then started on them.
+//!
+//! Invariants
+//! - What was synced (and whose names were synced) is in every crash state.
+//! - Nothing is in a crash state that the engine did not write.
+//! - One seed and one order of calls give one result: no clock, no randomness of the machine.
+//!
+//! Where it stops: the disks model files, names and syncs, not sectors of a file system's own
+//! structures; and the order of threads is the machine's, not the seed's.
+
+mod content;
+mod crash;
+mod disk;
+mod fault;
+mod state;
+mod trace;
+mod world;
+
+pub use crash::{CrashStates, Replay, Variant};
+pub use fault::{Fault, FaultId, FaultKind, OpKind};
+pub use trace::{Event, Trace};
+pub use world::{DiskImage, SimWorld};
