@@ -88,6 +88,14 @@ pub fn load(
     }
 }
 
+/// Checks what the operator gave, before anything is touched.
+///
+/// # Errors
+/// As [`load`].
+pub fn check_given(settings: &Settings, environment: &Environment) -> Result<(), BadSettings> {
+    load_given(settings, environment).map(|_| ())
+}
+
 fn load_given(
     settings: &Settings,
     environment: &Environment,

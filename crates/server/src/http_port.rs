@@ -239,17 +239,36 @@ mod tests {
         let gates = Gates::default();
         let (_stop, stopped) = watch::channel(false);
         tasks::spawn(gated(port, gates.clone(), stopped, LONG));
-        let first = ask(address).await;
+        let mut first = ask(address).await;
         gates.0.notified().await;
         let mut second = ask(address).await;
-        // The second is in the kernel's queue: letting one request go answers the first only.
+        // Many turns of this single-threaded runtime: a server without the limit would begin.
+        let begun = gates.0.notified();
+        tokio::pin!(begun);
+        for _ in 0..10_000 {
+            assert!(
+                poll_once(begun.as_mut()).await.is_none(),
+                "the limit is one connection"
+            );
+            tokio::task::yield_now().await;
+        }
         gates.1.notify_one();
         let mut byte = [0];
-        let mut first = first;
         first.read_exact(&mut byte).await.unwrap();
         drop(first);
-        gates.0.notified().await;
+        begun.await;
         gates.1.notify_one();
         second.read_exact(&mut byte).await.unwrap();
+    }
+
+    /// Polls once.
+    async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+        std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(match future.as_mut().poll(cx) {
+                std::task::Poll::Ready(output) => Some(output),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await
     }
 }

@@ -18,6 +18,7 @@ mod settings;
 mod status_command;
 mod survives;
 mod wire;
+mod zone_locks;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! `strongroom server`: start, serve, drain, stop.
 //!
-//! The ports are bound first, so that a wrong address is told before any disk is touched, and so
-//! that health routes answer while recovery waits for a zone. The S3 port answers 503 until the
+//! The folders are locked first, then the ports are bound, so that a wrong address is told before
+//! any disk is written, and so that health routes answer while recovery waits for a zone. The S3 port answers 503 until the
 //! store is open. A stop drains the S3 port, then stops the store, then closes the administration
 //! port: what is going on can be watched to the end.
 
@@ -29,6 +29,7 @@ use crate::request_metrics::{RequestMetrics, bytes_unshown};
 use crate::screen::Screen;
 use crate::settings::{Settings, process_environment};
 use crate::wire;
+use crate::zone_locks;
 
 /// Most connections of the administration port: a few scrapers, probes and people.
 const ADMIN_CONNECTIONS_MAX: usize = 128;
@@ -43,6 +44,8 @@ pub fn run(flags: ServerFlags) -> Result<(), Failure> {
     let environment = process_environment();
     let settings = Settings::resolve(flags.settings, flags.config.as_deref(), &environment)?;
     logging::start(&settings);
+    credentials::check_given(&settings, &environment)?;
+    let locks = zone_locks::lock(&settings.zones).map_err(Failure::Run)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -50,6 +53,7 @@ pub fn run(flags: ServerFlags) -> Result<(), Failure> {
     let outcome = runtime.block_on(Server::start_and_serve(settings, &environment));
     // Threads that wait for a hung disk must not keep the process: what was acknowledged is durable.
     runtime.shutdown_background();
+    drop(locks);
     outcome
 }
 
