@@ -19,10 +19,14 @@ mod crash;
 mod disk;
 mod fault;
 mod state;
+mod sweep;
+mod topology;
 mod trace;
 mod world;
 
 pub use crash::{CrashStates, Replay, Variant};
 pub use fault::{Fault, FaultId, FaultKind, OpKind};
+pub use sweep::{CrashPoint, SweepReport, scaled, sweep};
+pub use topology::{TOPOLOGIES, Topology};
 pub use trace::{Event, Trace};
 pub use world::{DiskImage, SimWorld};
