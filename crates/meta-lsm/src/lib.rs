@@ -1,1 +1,30 @@
-//! strongroom-meta-lsm
+//! `MetaStore` on the commit log: decisions run in log order on one thread, an index view answers
+//! reads.
+//!
+//! The log is the truth. Each member keeps a *view*, an index made from the log by a follower
+//! thread; one of them, the primary, answers reads together with the *overlay*, the acknowledged
+//! changes that it has not applied yet. A view is allowed to be behind, damaged or gone: it is
+//! rolled forward or made anew from the log.
+//!
+//! Invariants
+//! - A change reaches the overlay only after its batch was acknowledged (hazards H20, H21).
+//! - A view's mark is written in the same atomic write as the changes it covers (H22), and a view
+//!   whose mark is not on the surviving chain is discarded.
+//! - Decisions see every earlier decision of their batch (H19), and no answer leaves before the
+//!   batch it depends on was acknowledged.
+
+mod body;
+mod committer;
+mod fjall_view;
+mod follower;
+mod health;
+mod memory_view;
+mod overlay;
+mod state;
+mod store;
+mod view;
+
+pub use fjall_view::FjallViews;
+pub use memory_view::MemoryViews;
+pub use store::{LsmMeta, LsmSettings};
+pub use view::{IndexView, Mark, ViewChange, ViewError, ViewFactory, ViewSnapshot};

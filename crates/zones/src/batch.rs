@@ -13,9 +13,10 @@ use crate::superblock::StoreId;
 
 /// Newest batch format this build writes and reads.
 pub const BATCH_FORMAT: u16 = 1;
-/// Largest body of a batch. A Complete of 10,000 parts is about 3 MiB of changes; 64 writers with
+/// Largest body of a batch: one metadata transaction of its largest size (32 MiB) beside a full
+/// round of small ones. A Complete of 10,000 parts is about 3 MiB; 64 writers with
 /// 16 KiB of inline content each are 1 MiB.
-pub const BATCH_BODY_SIZE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const BATCH_BODY_SIZE_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// Encoded length of a header.
 pub const BATCH_HEADER_SIZE_BYTES: usize = 8 + 2 + 1 + 1 + 4 + 16 + 16 + 8 + 16 + 8 * 5 + 16 + 16;
 const MAGIC: &[u8; 8] = b"STRGRMLB";

@@ -257,6 +257,12 @@ impl LogReader {
         }
     }
 
+    /// The header checksum of batch `number`, when a log that is the truth still tells it.
+    #[must_use]
+    pub fn checksum(&self, number: u64) -> Option<[u8; 16]> {
+        self.0.chain_checksum(number)
+    }
+
     /// Where the log stands.
     #[must_use]
     pub fn status(&self) -> LogStatus {
@@ -361,14 +367,22 @@ impl CommitLog {
         (self.stamp_mark, self.lock_clock)
     }
 
+    /// Fences members whose disk went out and begins new files when the current ones are full.
+    /// After it, [`CommitLog::next_number`] is the number of the batch appended next.
+    ///
+    /// # Errors
+    /// [`Stalled`].
+    pub fn settle(&mut self) -> Result<(), Stalled> {
+        self.fence_lost()?;
+        self.rotate()
+    }
+
     /// Appends one batch to every member in service and waits until all have synced it; members
     /// that fail are fenced first. On `Ok` the batch and all before it are acknowledged.
     ///
     /// # Errors
     /// [`Stalled`]: fewer than a majority are left, and the outcome of this batch is unknown.
     pub fn append(&mut self, append: Append) -> Result<BatchHeader, Stalled> {
-        self.fence_lost()?;
-        self.rotate()?;
         let header = BatchHeader {
             kind: append.kind,
             store: self.shared.store,
@@ -403,7 +417,7 @@ impl CommitLog {
     /// # Errors
     /// As [`CommitLog::append`].
     pub fn note_idle(&mut self) -> Result<(), Stalled> {
-        self.fence_lost()?;
+        self.settle()?;
         if self.last_kind == BatchKind::Commits {
             let (stamp_mark, lock_clock) = self.marks();
             self.append(Append {

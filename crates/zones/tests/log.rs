@@ -47,6 +47,7 @@ fn serving(store: &Store) -> CommitLog {
 
 fn append(log: &mut CommitLog, text: &str) -> u64 {
     let body = Bytes::copy_from_slice(text.as_bytes());
+    log.settle().unwrap();
     log.append(Append {
         kind: BatchKind::Commits,
         body,

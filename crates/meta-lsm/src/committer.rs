@@ -1,0 +1,430 @@
+//! The commit thread: the one place where state changes.
+//!
+//! It takes the transactions that are waiting, runs their decisions one after the other against
+//! the state at the head of the log, appends what they wrote as one batch, and lets the answers
+//! go. While a batch is being synced the next transactions gather, so one sync carries as many as
+//! came in time. When the majority is lost it tries recovery until it is back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::channel::oneshot;
+use strongroom_base::{Clock, tasks};
+use strongroom_meta::resolve::resolve;
+use strongroom_meta::stamp::StampIssuer;
+use strongroom_meta::{Error, ErrorKind, Reads, Record, Result, Stamp, Transaction};
+use strongroom_zones::{Append, BatchKind, CommitLog, Counters, Prepared, Recovered, Store};
+
+use crate::body::{BodyWriter, TRANSACTION_COUNT_MAX, decode_record};
+use crate::follower::load;
+use crate::health::Views;
+use crate::state::{Applied, State};
+
+/// Body size at which a batch takes no further transaction: larger ones sync no faster per byte
+/// and make the first of them wait.
+const BATCH_BODY_SIZE_BYTES_TARGET: usize = 4 * 1024 * 1024;
+/// After this long without work the acknowledged position is recorded (hazard H4).
+const IDLE_AFTER: Duration = Duration::from_millis(250);
+/// How long between attempts to recover.
+const RECOVER_INTERVAL: Duration = Duration::from_millis(500);
+/// After this long recovery is tried again although no disk came or went.
+const RECOVER_ANYWAY: Duration = Duration::from_secs(30);
+/// How long the committer sleeps while the overlay is full.
+const OVERLAY_WAIT: Duration = Duration::from_millis(2);
+
+/// A transaction on its way.
+pub struct Submission {
+    pub transaction: Transaction,
+    pub answer: oneshot::Sender<Result<()>>,
+}
+
+/// What the commit thread is asked.
+pub enum Message {
+    Commit(Submission),
+    /// A returning member is caught up.
+    Admit(Prepared),
+    Stop,
+}
+
+/// The state of the commit thread.
+pub struct Committer {
+    pub store: Store,
+    pub state: Arc<State>,
+    pub views: Arc<Views>,
+    pub clock: Arc<dyn Clock>,
+    pub messages: Receiver<Message>,
+    pub log: Option<CommitLog>,
+    pub stamps: StampIssuer,
+    /// Why there is no log.
+    pub refused: String,
+    /// Which disks were in service when recovery was tried last: until that changes, or a while
+    /// passed, trying again would only disturb readers.
+    pub tried: Option<(Vec<bool>, Duration)>,
+}
+
+/// A decision's look at the head of the log: this batch, then what is acknowledged.
+struct HeadReads<'a> {
+    pending: &'a BTreeMap<Vec<u8>, Option<Bytes>>,
+    state: &'a State,
+    stamps: &'a mut StampIssuer,
+    clock: &'a dyn Clock,
+}
+
+impl Reads for HeadReads<'_> {
+    fn get(&mut self, key: &[u8]) -> Result<Option<Record>> {
+        if strongroom_base::planted("commit_guard_skips_batch") {
+            return self.state.get(key);
+        }
+        match self.pending.get(key) {
+            Some(None) => Ok(None),
+            Some(Some(stored)) => decode_record(key, stored)
+                .map(Some)
+                .map_err(|_| Error::new(ErrorKind::Internal, "a pending record does not decode")),
+            None => self.state.get(key),
+        }
+    }
+
+    fn scan(
+        &mut self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Record)>> {
+        let from = after.filter(|after| *after >= prefix).unwrap_or(prefix);
+        let over = (self.pending.range(from.to_vec()..))
+            .skip_while(|(key, _)| after == Some(key.as_slice()))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        Ok(self.state.scan(prefix, after, limit, over)?.0)
+    }
+
+    fn issue_stamp(&mut self, floor: Stamp) -> Stamp {
+        self.stamps.issue(self.clock.now(), floor)
+    }
+}
+
+impl Committer {
+    /// Serves until stopped.
+    pub fn run(mut self) {
+        loop {
+            if self.log.is_none() && !self.try_recover() {
+                if self.refuse_for(RECOVER_INTERVAL) {
+                    return;
+                }
+                continue;
+            }
+            match self.messages.recv_timeout(IDLE_AFTER) {
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.idle();
+                    return;
+                }
+                Ok(Message::Admit(prepared)) => self.admit(prepared),
+                Ok(Message::Commit(first)) => {
+                    if self.commit_round(first) {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.idle(),
+            }
+        }
+    }
+
+    /// Answers everything that comes with the reason; true when asked to stop.
+    fn refuse_for(&self, time: Duration) -> bool {
+        let deadline = self.clock.monotonic() + time;
+        loop {
+            let left = deadline.saturating_sub(self.clock.monotonic()).min(time);
+            if left.is_zero() {
+                return false;
+            }
+            match self.messages.recv_timeout(left) {
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
+                Ok(Message::Admit(_)) => {}
+                Ok(Message::Commit(submission)) => {
+                    let error = Error::new(ErrorKind::Unavailable, self.refused.clone());
+                    let _ = submission.answer.send(Err(error));
+                }
+                Err(RecvTimeoutError::Timeout) => return false,
+            }
+        }
+    }
+
+    fn idle(&mut self) {
+        self.stamps.observe(self.clock.now());
+        if let Some(log) = &mut self.log {
+            match log.note_idle() {
+                Ok(()) => self.state.acknowledge_position(log.acknowledged()),
+                Err(stalled) => self.stalled(&stalled.0),
+            }
+        }
+    }
+
+    fn admit(&mut self, prepared: Prepared) {
+        if let Some(log) = &mut self.log {
+            match log.admit(prepared) {
+                Ok(()) => self.state.acknowledge_position(log.acknowledged()),
+                Err(stalled) => self.stalled(&stalled.0),
+            }
+        }
+    }
+
+    fn stalled(&mut self, why: &str) {
+        self.log = None;
+        self.tried = None;
+        why.clone_into(&mut self.refused);
+    }
+
+    /// Gathers what is waiting and commits it; true when asked to stop.
+    fn commit_round(&mut self, first: Submission) -> bool {
+        while self.state.overlay_is_full() && !self.state.is_stopping() {
+            tasks::sleep_thread(OVERLAY_WAIT);
+            self.state.prune();
+        }
+        let mut after = None;
+        if let Some(log) = &mut self.log
+            && let Err(stalled) = log.settle()
+        {
+            self.stalled(&stalled.0);
+            let _ = first.answer.send(Err(Error::new(
+                ErrorKind::Unavailable,
+                self.refused.clone(),
+            )));
+            return false;
+        }
+        let mut round = Round::new(self.log.as_ref().expect("it is serving").next_number());
+        round.run(first, self);
+        while round.body.len() < BATCH_BODY_SIZE_BYTES_TARGET
+            && round.body.transactions() < TRANSACTION_COUNT_MAX
+        {
+            match self.messages.try_recv() {
+                Ok(Message::Commit(submission)) => round.run(submission, self),
+                Ok(other) => {
+                    after = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.append(round);
+        match after {
+            Some(Message::Admit(prepared)) => self.admit(prepared),
+            Some(Message::Stop) => {
+                self.idle();
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    fn append(&mut self, round: Round) {
+        if round.changes.is_empty() && round.body.transactions() == 0 {
+            round.answer(&Ok(()));
+            return;
+        }
+        let Some(log) = &mut self.log else { return };
+        let count = round.body.transactions() as u64;
+        let Round {
+            body,
+            changes,
+            pending: _,
+            answers,
+        } = round;
+        let append = Append {
+            kind: BatchKind::Commits,
+            body: body.finish(),
+            stamp_mark: self.stamps.mark().0,
+            lock_clock: log.marks().1.max(self.clock.now().0),
+        };
+        let result = match log.append(append) {
+            Ok(header) => {
+                let (number, checksum) = (header.number, header.checksum());
+                let changes = Arc::new(changes);
+                self.state.acknowledge(Applied {
+                    number,
+                    checksum,
+                    changes,
+                });
+                self.state.acknowledge_position(log.acknowledged());
+                Counters::add(&self.state.counters.commits, count);
+                Ok(())
+            }
+            Err(stalled) => {
+                self.stalled(&stalled.0);
+                Err(Error::new(ErrorKind::Unavailable, stalled.0))
+            }
+        };
+        for answer in answers {
+            let _ = answer.send(result.clone());
+        }
+    }
+
+    /// Tries to get a log; true when there is one.
+    fn try_recover(&mut self) -> bool {
+        let in_service = |disk: &Arc<strongroom_zones::DiskHandle>| disk.in_service().is_some();
+        let disks: Vec<bool> = self
+            .store
+            .opened()
+            .disks
+            .all()
+            .iter()
+            .map(in_service)
+            .collect();
+        let now = self.clock.monotonic();
+        if let Some((tried, when)) = &self.tried
+            && *tried == disks
+            && now < *when + RECOVER_ANYWAY
+        {
+            return false;
+        }
+        self.tried = Some((disks, now));
+        let mark = self.views.mark();
+        match self.store.recover(mark) {
+            Ok(Recovered::Serving(log)) => {
+                let tip = log.acknowledged();
+                if let Err(why) = self.replay(tip) {
+                    return self.refuse(&why);
+                }
+                self.stamps = StampIssuer::new(Stamp(log.marks().0), self.clock.now());
+                self.log = Some(log);
+                self.visible(None);
+                tracing::info!(position = tip, "serving");
+                true
+            }
+            Ok(Recovered::ReadOnly(_, tip, why)) => {
+                if let Err(why) = self.replay(tip) {
+                    return self.refuse(&why);
+                }
+                self.visible(None);
+                self.refused = why;
+                false
+            }
+            Err(error) => self.refuse(&error.0),
+        }
+    }
+
+    fn refuse(&mut self, why: &str) -> bool {
+        if self.refused != why {
+            tracing::warn!(why, "not serving");
+        }
+        self.store.note_stalled(why);
+        why.clone_into(&mut self.refused);
+        // After a restart nothing is known to be current; in a running process what was
+        // acknowledged stays readable.
+        if self
+            .state
+            .visible
+            .read()
+            .expect("no holder panics")
+            .primary
+            .is_none()
+        {
+            self.visible(Some(why.to_owned()));
+        }
+        false
+    }
+
+    fn visible(&self, refused: Option<String>) {
+        self.state
+            .visible
+            .write()
+            .expect("no holder panics")
+            .refused = refused;
+    }
+
+    /// Makes everything up to `tip` visible: views are opened, those that are not on the chain are
+    /// discarded, and one is rolled forward.
+    fn replay(&mut self, tip: u64) -> std::result::Result<(), String> {
+        self.views.open_all(&self.store, tip)?;
+        let from = {
+            let visible = self.state.visible.read().expect("no holder panics");
+            visible.acknowledged
+        };
+        // What a running process had not acknowledged and recovery kept is acknowledged now.
+        let log = self.store.reader();
+        let has_primary = self
+            .state
+            .visible
+            .read()
+            .expect("no holder panics")
+            .primary
+            .is_some();
+        if has_primary {
+            for number in from + 1..=tip {
+                let batch = load(&log, number).map_err(|error| error.0)?;
+                self.state.acknowledge(batch);
+            }
+        }
+        self.state.acknowledge_position(tip);
+        self.views.follow(&self.store, &self.state);
+        self.views.wait_for_primary(&self.state, tip)
+    }
+}
+
+/// A batch being made.
+struct Round {
+    body: BodyWriter,
+    changes: Vec<crate::view::ViewChange>,
+    pending: BTreeMap<Vec<u8>, Option<Bytes>>,
+    answers: Vec<oneshot::Sender<Result<()>>>,
+}
+
+impl Round {
+    fn new(number: u64) -> Self {
+        Self {
+            body: BodyWriter::new(number),
+            changes: Vec::new(),
+            pending: BTreeMap::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// Runs one decision. Its answer waits for the batch: it may rest on what this batch writes.
+    fn run(&mut self, submission: Submission, committer: &mut Committer) {
+        let Submission {
+            mut transaction,
+            answer,
+        } = submission;
+        match self.decide(&mut transaction, committer) {
+            Ok(()) => self.answers.push(answer),
+            Err(error) => {
+                let _ = answer.send(Err(error));
+            }
+        }
+    }
+
+    fn decide(&mut self, transaction: &mut Transaction, committer: &mut Committer) -> Result<()> {
+        let mut reads = HeadReads {
+            pending: &self.pending,
+            state: &committer.state,
+            stamps: &mut committer.stamps,
+            clock: &*committer.clock,
+        };
+        let Some(writes) = (transaction.decide)(&mut reads)? else {
+            return Ok(());
+        };
+        if !transaction.durable.iter().all(|durable| durable()) {
+            return Err(Error::new(
+                ErrorKind::BlobLost,
+                "a disk went out of service since its sync",
+            ));
+        }
+        let changes = resolve(writes, self.body.next_revision(), &mut reads)?;
+        for change in self.body.add(&changes) {
+            self.pending
+                .insert(change.key.clone(), change.value.clone());
+            self.changes.push(change);
+        }
+        Ok(())
+    }
+
+    fn answer(self, result: &Result<()>) {
+        for answer in self.answers {
+            let _ = answer.send(result.clone());
+        }
+    }
+}

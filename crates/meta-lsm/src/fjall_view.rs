@@ -1,0 +1,142 @@
+//! The view on fjall: one keyspace, so that data and mark flush together (hazard H22).
+//!
+//! Its journal is not synced: what is lost with it is rolled forward from the log.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
+use strongroom_zones::DiskHandle;
+
+use crate::view::{
+    IndexView, MARK_KEY, Mark, ViewChange, ViewError, ViewFactory, ViewSnapshot, decode_mark,
+    encode_mark,
+};
+
+/// The folder of the view on a disk.
+const VIEW_DIR: &str = "view";
+/// Threads that flush and compact, per view: a view in the background must not starve clients.
+const WORKER_THREADS: usize = 1;
+
+/// Opens fjall views in the folder `view` of a disk.
+pub struct FjallViews {
+    cache_size_bytes: u64,
+}
+
+impl FjallViews {
+    /// `cache_size_bytes` is the block cache of one view.
+    #[must_use]
+    pub const fn new(cache_size_bytes: u64) -> Self {
+        Self { cache_size_bytes }
+    }
+
+    fn folder(disk: &DiskHandle) -> Result<PathBuf, ViewError> {
+        let root = disk.disk.as_ref().and_then(|disk| disk.host_path());
+        root.map(|root| root.join(VIEW_DIR))
+            .ok_or_else(|| ViewError("no folder".into()))
+    }
+}
+
+impl ViewFactory for FjallViews {
+    fn open(&self, disk: &DiskHandle) -> Result<Box<dyn IndexView>, ViewError> {
+        let folder = Self::folder(disk)?;
+        let cache = self.cache_size_bytes;
+        // A damaged folder must not be able to take the process down.
+        let opened = std::panic::catch_unwind(move || open(&folder, cache));
+        let view = opened.map_err(|_| ViewError("opening it panicked".into()))??;
+        Ok(Box::new(view))
+    }
+
+    fn discard(&self, disk: &DiskHandle) -> Result<(), ViewError> {
+        let removed = disk
+            .disk
+            .as_ref()
+            .map_or(Ok(()), |disk| disk.remove_dir_all(VIEW_DIR));
+        removed.map_err(|error| ViewError(error.to_string()))
+    }
+}
+
+fn open(folder: &Path, cache_size_bytes: u64) -> Result<FjallView, ViewError> {
+    let database = Database::builder(folder)
+        .cache_size(cache_size_bytes)
+        .worker_threads(WORKER_THREADS)
+        .open()
+        .map_err(failed)?;
+    let keyspace = database
+        .keyspace("view", KeyspaceCreateOptions::default)
+        .map_err(failed)?;
+    Ok(FjallView { database, keyspace })
+}
+
+#[allow(clippy::needless_pass_by_value)]
+fn failed(error: fjall::Error) -> ViewError {
+    ViewError(error.to_string())
+}
+
+struct FjallView {
+    database: Database,
+    keyspace: Keyspace,
+}
+
+impl IndexView for FjallView {
+    fn mark(&self) -> Result<Option<Mark>, ViewError> {
+        let stored = self.keyspace.get(MARK_KEY).map_err(failed)?;
+        let damaged = || ViewError("its mark does not decode".into());
+        stored
+            .map(|bytes| decode_mark(&bytes).ok_or_else(damaged))
+            .transpose()
+    }
+
+    fn apply(&self, changes: &[ViewChange], mark: Mark) -> Result<(), ViewError> {
+        let mut batch = self.database.batch();
+        for change in changes {
+            match &change.value {
+                Some(value) => batch.insert(&self.keyspace, change.key.as_slice(), &value[..]),
+                None => batch.remove(&self.keyspace, change.key.as_slice()),
+            }
+        }
+        batch.insert(&self.keyspace, MARK_KEY, encode_mark(mark));
+        batch.commit().map_err(failed)
+    }
+
+    fn snapshot(&self) -> Box<dyn ViewSnapshot> {
+        Box::new(FjallSnapshot {
+            snapshot: self.database.snapshot(),
+            keyspace: self.keyspace.clone(),
+        })
+    }
+}
+
+struct FjallSnapshot {
+    snapshot: Snapshot,
+    keyspace: Keyspace,
+}
+
+impl ViewSnapshot for FjallSnapshot {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
+        let stored = self.snapshot.get(&self.keyspace, key).map_err(failed)?;
+        Ok(stored.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        each: &mut dyn FnMut(Bytes, Bytes) -> bool,
+    ) -> Result<(), ViewError> {
+        use std::ops::Bound;
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after.to_vec()),
+            _ => Bound::Included(prefix.to_vec()),
+        };
+        let range = (start, Bound::<Vec<u8>>::Unbounded);
+        for guard in self.snapshot.range(&self.keyspace, range) {
+            let (key, value) = guard.into_inner().map_err(failed)?;
+            let inside = key.starts_with(prefix);
+            if !inside || !each(Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! A follower keeps one view up with the log.
+//!
+//! It applies acknowledged batches in order, from memory when they are recent and from the log
+//! when they are not, several at a time. When it cannot, its view is given up and made anew.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use strongroom_base::tasks;
+use strongroom_zones::{BatchKind, Counters, LogReader};
+
+use crate::body::decode_body;
+use crate::state::{Applied, State, ViewSlot};
+use crate::view::{Mark, ViewError};
+
+/// Most batches applied to a view in one write.
+const APPLY_BATCHES_MAX: usize = 64;
+/// How long a follower sleeps when nothing happens, before it looks whether the store stops.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// Starts the follower of `slot`.
+pub fn start(state: Arc<State>, slot: Arc<ViewSlot>, log: LogReader) {
+    let name = format!("view {}", slot.name);
+    tasks::spawn_thread(&name, move || {
+        while !state.is_stopping() && slot.is_usable() {
+            let next = slot.applied.load(Ordering::Acquire) + 1;
+            let (recent, head) = state.wait_for(next, IDLE);
+            if let Err(error) = step(&state, &slot, &log, next, recent, head) {
+                state.view_broke(&slot, &error.0);
+            }
+        }
+    });
+}
+
+/// Applies what is there from batch `next` on.
+fn step(
+    state: &State,
+    slot: &Arc<ViewSlot>,
+    log: &LogReader,
+    next: u64,
+    recent: Vec<Applied>,
+    head: u64,
+) -> Result<(), ViewError> {
+    if head < next {
+        return Ok(());
+    }
+    let batches = if recent.is_empty() {
+        from_log(log, next, head)?
+    } else {
+        recent
+    };
+    for group in batches.chunks(APPLY_BATCHES_MAX) {
+        let last = group.last().expect("chunks are not empty");
+        let mark = Mark {
+            number: last.number,
+            checksum: last.checksum,
+        };
+        let mut changes = Vec::new();
+        for batch in group {
+            changes.extend(batch.changes.iter().cloned());
+        }
+        if strongroom_base::planted("view_mark_in_another_tree") {
+            slot.view.apply(&[], mark)?;
+        }
+        slot.view.apply(&changes, mark)?;
+        slot.applied.store(last.number, Ordering::Release);
+    }
+    let applied = slot.applied.load(Ordering::Acquire);
+    if applied >= head {
+        slot.lagging.store(false, Ordering::Release);
+    }
+    state.prune();
+    let visible = state.visible.read().expect("no holder panics");
+    let is_primary = visible
+        .primary
+        .as_ref()
+        .is_some_and(|primary| Arc::ptr_eq(primary, slot));
+    let vacant = visible.primary.is_none();
+    drop(visible);
+    if is_primary {
+        Counters::set(&state.counters.view_applied, applied);
+    } else if vacant {
+        state.choose_primary();
+    }
+    Ok(())
+}
+
+/// Reads batches from the log: a few, so that memory stays bounded.
+fn from_log(log: &LogReader, next: u64, head: u64) -> Result<Vec<Applied>, ViewError> {
+    let upto = head.min(next + APPLY_BATCHES_MAX as u64 - 1);
+    (next..=upto).map(|number| load(log, number)).collect()
+}
+
+/// Reads one batch of the log in the form views apply.
+///
+/// # Errors
+/// When no good copy is left, or it does not decode.
+pub fn load(log: &LogReader, number: u64) -> Result<Applied, ViewError> {
+    let missing = || ViewError(format!("log batch {number} has no good copy"));
+    let batch = log.read(number).ok_or_else(missing)?;
+    let changes = match batch.header.kind {
+        BatchKind::Commits => decode_body(number, &batch.body)
+            .map_err(|_| ViewError(format!("log batch {number} does not decode")))?,
+        BatchKind::Membership | BatchKind::Idle => Vec::new(),
+    };
+    Ok(Applied {
+        number,
+        checksum: batch.header.checksum(),
+        changes: Arc::new(changes),
+    })
+}

@@ -1,0 +1,360 @@
+//! What readers, followers and the committer share.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use strongroom_meta::{Error, ErrorKind, Record, Result};
+use strongroom_zones::{Counters, DiskId};
+
+use crate::body::decode_record;
+use crate::overlay::Overlay;
+use crate::view::{IndexView, ViewChange, ViewSnapshot};
+
+/// Most bytes of recent batches kept for followers; one that is further behind reads the log.
+const RECENT_SIZE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Most bytes of acknowledged changes the overlay holds before commits wait for the views.
+pub const OVERLAY_SIZE_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Overlay size at which a view that lags is no longer waited for; it must catch up before it may
+/// answer reads.
+pub const OVERLAY_SIZE_BYTES_LAG: usize = 64 * 1024 * 1024;
+
+/// An acknowledged batch in the form views apply.
+#[derive(Clone)]
+pub struct Applied {
+    pub number: u64,
+    pub checksum: [u8; 16],
+    pub changes: Arc<Vec<ViewChange>>,
+}
+
+/// One view with how far it got.
+pub struct ViewSlot {
+    pub disk: DiskId,
+    pub name: String,
+    pub view: Box<dyn IndexView>,
+    pub applied: AtomicU64,
+    /// It failed and is to be discarded.
+    pub broken: AtomicBool,
+    /// It fell behind further than the overlay waits for.
+    pub lagging: AtomicBool,
+}
+
+impl ViewSlot {
+    pub fn is_usable(&self) -> bool {
+        !self.broken.load(Ordering::Acquire)
+    }
+}
+
+/// What may be read now.
+#[derive(Default)]
+pub struct Visible {
+    pub overlay: Overlay,
+    /// The last acknowledged batch.
+    pub acknowledged: u64,
+    /// The view that answers reads. `None` while there is none: reads are unavailable.
+    pub primary: Option<Arc<ViewSlot>>,
+    pub views: Vec<Arc<ViewSlot>>,
+    /// Why reads are refused, when they are.
+    pub refused: Option<String>,
+}
+
+/// Recent batches, for the followers.
+#[derive(Default)]
+struct Recent {
+    batches: VecDeque<Applied>,
+    size_bytes: usize,
+    /// The last acknowledged batch.
+    head: u64,
+}
+
+/// The shared state.
+pub struct State {
+    pub visible: RwLock<Visible>,
+    recent: Mutex<Recent>,
+    grown: Condvar,
+    pub stopping: AtomicBool,
+    pub counters: Arc<Counters>,
+}
+
+fn size_of(changes: &[ViewChange]) -> usize {
+    changes
+        .iter()
+        .map(|c| c.key.len() + c.value.as_ref().map_or(0, Bytes::len) + 64)
+        .sum()
+}
+
+impl State {
+    pub fn new(counters: Arc<Counters>) -> Arc<Self> {
+        Arc::new(Self {
+            visible: RwLock::default(),
+            recent: Mutex::default(),
+            grown: Condvar::new(),
+            stopping: AtomicBool::new(false),
+            counters,
+        })
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Makes an acknowledged batch visible, and hands it to the followers. In this order: a view
+    /// may be ahead of the overlay's keys only by what the overlay already holds.
+    pub fn acknowledge(&self, batch: Applied) {
+        let mut visible = self.visible.write().expect("no holder panics");
+        visible.overlay.add(batch.number, &batch.changes);
+        visible.acknowledged = batch.number;
+        Counters::set(
+            &self.counters.overlay_bytes,
+            visible.overlay.size_bytes() as u64,
+        );
+        drop(visible);
+        let mut recent = self.recent.lock().expect("no holder panics");
+        recent.head = batch.number;
+        recent.size_bytes += size_of(&batch.changes);
+        recent.batches.push_back(batch);
+        while recent.size_bytes > RECENT_SIZE_BYTES_MAX && recent.batches.len() > 1 {
+            let dropped = recent.batches.pop_front().expect("more than one");
+            recent.size_bytes -= size_of(&dropped.changes);
+        }
+        drop(recent);
+        self.grown.notify_all();
+    }
+
+    /// Notes that everything up to `number` is acknowledged, for batches without changes.
+    pub fn acknowledge_position(&self, number: u64) {
+        let mut visible = self.visible.write().expect("no holder panics");
+        visible.acknowledged = visible.acknowledged.max(number);
+        drop(visible);
+        let mut recent = self.recent.lock().expect("no holder panics");
+        recent.head = recent.head.max(number);
+        drop(recent);
+        self.grown.notify_all();
+    }
+
+    /// Waits until batch `number` is acknowledged, or a moment passed. What there is then: the
+    /// recent batches from it on, or the head when they must be read from the log.
+    pub fn wait_for(&self, number: u64, limit: Duration) -> (Vec<Applied>, u64) {
+        let recent = self.recent.lock().expect("no holder panics");
+        let waiting = |recent: &mut Recent| recent.head < number && !self.is_stopping();
+        let (recent, _) =
+            (self.grown.wait_timeout_while(recent, limit, waiting)).expect("no holder panics");
+        let mut next = number;
+        let mut found = Vec::new();
+        for batch in &recent.batches {
+            if batch.number == next {
+                found.push(batch.clone());
+                next += 1;
+            }
+        }
+        (found, recent.head)
+    }
+
+    pub fn wake_all(&self) {
+        self.grown.notify_all();
+    }
+
+    /// Drops from the overlay what every view that counts has applied.
+    pub fn prune(&self) {
+        let mut visible = self.visible.write().expect("no holder panics");
+        let size = visible.overlay.size_bytes();
+        let primary = visible.primary.as_ref().map(|slot| slot.disk);
+        for slot in &visible.views {
+            if size > OVERLAY_SIZE_BYTES_LAG && Some(slot.disk) != primary {
+                slot.lagging.store(true, Ordering::Release);
+            }
+        }
+        let counted = visible.views.iter().filter(|slot| {
+            Some(slot.disk) == primary
+                || (slot.is_usable() && !slot.lagging.load(Ordering::Acquire))
+        });
+        let applied = counted
+            .map(|slot| slot.applied.load(Ordering::Acquire))
+            .min();
+        if let Some(applied) = applied
+            && visible
+                .overlay
+                .oldest()
+                .is_some_and(|oldest| oldest <= applied)
+        {
+            visible.overlay.prune(applied);
+            Counters::set(
+                &self.counters.overlay_bytes,
+                visible.overlay.size_bytes() as u64,
+            );
+        }
+    }
+
+    /// Whether commits must wait for the views.
+    pub fn overlay_is_full(&self) -> bool {
+        let visible = self.visible.read().expect("no holder panics");
+        visible.overlay.size_bytes() > OVERLAY_SIZE_BYTES_MAX
+    }
+
+    /// Marks a view as broken; when it was the primary, another takes its place as soon as one
+    /// has applied all that the overlay no longer holds.
+    pub fn view_broke(&self, slot: &Arc<ViewSlot>, why: &str) {
+        if slot.broken.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        tracing::warn!(view = %slot.name, why, "an index view failed and will be made anew");
+        let mut visible = self.visible.write().expect("no holder panics");
+        visible.views.retain(|other| !Arc::ptr_eq(other, slot));
+        if visible
+            .primary
+            .as_ref()
+            .is_some_and(|primary| Arc::ptr_eq(primary, slot))
+        {
+            visible.primary = None;
+        }
+        drop(visible);
+        self.choose_primary();
+    }
+
+    /// Gives the place of the primary, when it is free, to a view that has applied all the overlay
+    /// does not hold.
+    pub fn choose_primary(&self) {
+        let mut visible = self.visible.write().expect("no holder panics");
+        if visible.primary.is_some() {
+            return;
+        }
+        let needed = visible
+            .overlay
+            .oldest()
+            .map_or(visible.acknowledged, |oldest| oldest - 1);
+        let best = (visible.views.iter().filter(|slot| slot.is_usable()))
+            .max_by_key(|slot| slot.applied.load(Ordering::Acquire))
+            .filter(|slot| slot.applied.load(Ordering::Acquire) >= needed)
+            .cloned();
+        if let Some(best) = best {
+            tracing::info!(view = %best.name, "index view answers reads");
+            visible.primary = Some(best);
+        }
+    }
+
+    /// A consistent look at everything acknowledged: the overlay's part for a key or range, and a
+    /// snapshot of the primary.
+    fn look<T>(
+        &self,
+        overlay: impl FnOnce(&Overlay) -> T,
+    ) -> Result<(T, Arc<ViewSlot>, Box<dyn ViewSnapshot>)> {
+        let visible = self.visible.read().expect("no holder panics");
+        if let Some(why) = &visible.refused {
+            return Err(Error::new(ErrorKind::Unavailable, why.clone()));
+        }
+        let Some(primary) = visible.primary.clone() else {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the index is being rebuilt",
+            ));
+        };
+        // Under the lock: nothing is pruned between the look at the overlay and the snapshot.
+        let snapshot = primary.view.snapshot();
+        Ok((overlay(&visible.overlay), primary, snapshot))
+    }
+
+    /// The record under `key`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Record>> {
+        loop {
+            let (known, slot, snapshot) = self.look(|overlay| overlay.get(key))?;
+            let stored = match known {
+                Some(value) => Ok(value),
+                None => snapshot.get(key),
+            };
+            let stored = match stored {
+                Ok(None) => return Ok(None),
+                Ok(Some(stored)) => {
+                    decode_record(key, &stored).map_err(|_| "a record does not verify".to_owned())
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            match stored {
+                Ok(record) => return Ok(Some(record)),
+                // Another view takes over, or the read is refused.
+                Err(why) => self.view_broke(&slot, &why),
+            }
+        }
+    }
+
+    /// Records with `prefix` after `after`, with `over` laid over them, at most `limit`, and
+    /// whether more may follow.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+        over: Vec<(Vec<u8>, Option<Bytes>)>,
+    ) -> Result<(Vec<(Vec<u8>, Record)>, bool)> {
+        loop {
+            let (mut upper, slot, snapshot) = self.look(|overlay| overlay.range(prefix, after))?;
+            if !over.is_empty() {
+                let mut merged: std::collections::BTreeMap<_, _> = upper.into_iter().collect();
+                merged.extend(over.iter().cloned());
+                upper = merged.into_iter().collect();
+            }
+            match merge(&*snapshot, prefix, after, limit, upper) {
+                Ok(found) => return Ok(found),
+                Err(why) => self.view_broke(&slot, &why),
+            }
+        }
+    }
+}
+
+type Found = (Vec<(Vec<u8>, Record)>, bool);
+
+/// Merges the sorted `upper` over a snapshot; one record more than `limit` tells whether more
+/// follow.
+fn merge(
+    snapshot: &dyn ViewSnapshot,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+    upper: Vec<(Vec<u8>, Option<Bytes>)>,
+) -> std::result::Result<Found, String> {
+    let mut upper = upper.into_iter().peekable();
+    let mut found: Vec<(Vec<u8>, Bytes)> = Vec::new();
+    let wanted = limit.saturating_add(1);
+    snapshot
+        .scan(prefix, after, &mut |key, value| {
+            while let Some((over, stored)) = upper.next_if(|(over, _)| over.as_slice() < &key[..]) {
+                found.extend(stored.map(|stored| (over, stored)));
+                if found.len() >= wanted {
+                    return false;
+                }
+            }
+            match upper.next_if(|(over, _)| over.as_slice() == &key[..]) {
+                Some((over, stored)) => found.extend(stored.map(|stored| (over, stored))),
+                None => found.push((key.to_vec(), value)),
+            }
+            found.len() < wanted
+        })
+        .map_err(|error| error.to_string())?;
+    for (over, stored) in upper {
+        if found.len() >= wanted {
+            break;
+        }
+        found.extend(stored.map(|stored| (over, stored)));
+    }
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let decode = |(key, stored): (Vec<u8>, Bytes)| {
+        let record =
+            decode_record(&key, &stored).map_err(|_| "a record does not verify".to_owned());
+        record.map(|record| (key, record))
+    };
+    Ok((
+        found
+            .into_iter()
+            .map(decode)
+            .collect::<std::result::Result<_, _>>()?,
+        more,
+    ))
+}

@@ -1,0 +1,213 @@
+//! The store that the rest of the program holds.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::channel::oneshot;
+use strongroom_base::{Clock, tasks};
+use strongroom_meta::stamp::StampIssuer;
+use strongroom_meta::{
+    Error, ErrorKind, InlinePlace, MetaStore, Page, Record, Result, SCAN_LIMIT_MAX, Stamp,
+    Transaction,
+};
+use strongroom_zones::{LogReader, LogStatus, Store, checksum64};
+
+use crate::committer::{Committer, Message, Submission};
+use crate::health::{self, AdmitHook, Views};
+use crate::state::State;
+use crate::view::{MARK_KEY, ViewFactory};
+
+/// Most transactions that wait for the commit thread; the next caller waits for a place.
+const SUBMISSION_COUNT_MAX: usize = 8192;
+
+/// How the store behaves.
+#[derive(Clone, Debug)]
+pub struct LsmSettings {
+    /// Time between two looks at a disk.
+    pub health_interval: Duration,
+    /// How long a transaction may take before its caller is told the outcome is unknown.
+    pub transaction_deadline: Duration,
+}
+
+impl Default for LsmSettings {
+    fn default() -> Self {
+        Self {
+            health_interval: Duration::from_secs(1),
+            transaction_deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `MetaStore` on the commit log.
+pub struct LsmMeta {
+    state: Arc<State>,
+    log: LogReader,
+    messages: Sender<Message>,
+    places: tokio::sync::Semaphore,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    deadline: Duration,
+}
+
+impl LsmMeta {
+    /// Starts the commit thread, the followers and the health threads. Returns at once: until
+    /// recovery is over, every call answers `Unavailable` with the reason. `hook` is called with a
+    /// disk right before it is admitted back into service.
+    #[must_use]
+    pub fn start(
+        store: &Store,
+        views: Arc<dyn ViewFactory>,
+        clock: Arc<dyn Clock>,
+        settings: &LsmSettings,
+        hook: AdmitHook,
+    ) -> Arc<Self> {
+        let state = State::new(Arc::clone(&store.opened().disks.counters));
+        state.visible.write().expect("not shared yet").refused =
+            Some("the store is starting".into());
+        let views = Views::new(views);
+        views.open_missing(store);
+        let (messages, received) = channel();
+        let committer = Committer {
+            store: store.clone(),
+            state: Arc::clone(&state),
+            views: Arc::clone(&views),
+            stamps: StampIssuer::new(Stamp(0), clock.now()),
+            clock,
+            messages: received,
+            log: None,
+            refused: "the store is starting".into(),
+            tried: None,
+        };
+        let thread = tasks::spawn_thread("committer", move || committer.run());
+        health::start(
+            store,
+            &state,
+            &views,
+            messages.clone(),
+            settings.health_interval,
+            hook,
+        );
+        Arc::new(Self {
+            state,
+            log: store.reader(),
+            messages,
+            places: tokio::sync::Semaphore::new(SUBMISSION_COUNT_MAX),
+            thread: Mutex::new(Some(thread)),
+            deadline: settings.transaction_deadline,
+        })
+    }
+
+    /// Waits until reads are answered, or the limit passed. The error is the reason.
+    ///
+    /// # Errors
+    /// Why the store does not serve.
+    pub fn wait_ready(&self, limit: Duration) -> std::result::Result<(), String> {
+        let step = Duration::from_millis(5);
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.ready() {
+                Ok(()) => return Ok(()),
+                Err(why) if waited >= limit => return Err(why),
+                Err(_) => tasks::sleep_thread(step),
+            }
+            waited += step;
+        }
+    }
+
+    /// Whether reads are answered.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> std::result::Result<(), String> {
+        let visible = self.state.visible.read().expect("no holder panics");
+        match (&visible.refused, &visible.primary) {
+            (Some(why), _) => Err(why.clone()),
+            (None, None) => Err("the index is being rebuilt".into()),
+            (None, Some(_)) => Ok(()),
+        }
+    }
+
+    /// Whether writes are accepted.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready_write(&self) -> std::result::Result<(), String> {
+        self.ready()?;
+        match self.log.status().stalled {
+            Some(why) => Err(why),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the log stands.
+    #[must_use]
+    pub fn status(&self) -> LogStatus {
+        self.log.status()
+    }
+
+    /// Finishes what was submitted, records the acknowledged position and stops all threads.
+    pub fn stop(&self) {
+        let _ = self.messages.send(Message::Stop);
+        if let Some(thread) = self.thread.lock().expect("no holder panics").take() {
+            let _ = thread.join();
+        }
+        self.state.stopping.store(true, Ordering::Release);
+        self.state.wake_all();
+    }
+}
+
+impl Drop for LsmMeta {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[async_trait]
+impl MetaStore for LsmMeta {
+    async fn get(&self, key: &[u8]) -> Result<Option<Record>> {
+        debug_assert_ne!(key, MARK_KEY);
+        self.state.get(key)
+    }
+
+    async fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Page> {
+        // The mark is below every record.
+        let after = after.or(prefix.is_empty().then_some(MARK_KEY));
+        let limit = limit.min(SCAN_LIMIT_MAX);
+        let (records, more) = self.state.scan(prefix, after, limit, Vec::new())?;
+        Ok(Page { records, more })
+    }
+
+    async fn inline_bytes(&self, place: InlinePlace) -> Result<Bytes> {
+        let log = self.log.clone();
+        let verify = move |bytes: &[u8]| checksum64(place.batch, bytes) == place.checksum;
+        let found = log.read_part(place.batch, place.offset, place.size, &verify);
+        // The log is not trimmed: what is not there is damaged on every member.
+        found.ok_or_else(|| {
+            let message = format!("no good copy of inline content in batch {}", place.batch);
+            Error::new(ErrorKind::Corrupt, message)
+        })
+    }
+
+    async fn transact(&self, transaction: Transaction) -> Result<()> {
+        let stopped = || Error::new(ErrorKind::Unavailable, "the store is stopping");
+        let late = || Error::new(ErrorKind::Unavailable, "the commit did not finish in time");
+        let wait = async {
+            let _place = self.places.acquire().await.map_err(|_| stopped())?;
+            let (answer, answered) = oneshot::channel();
+            let submission = Submission {
+                transaction,
+                answer,
+            };
+            self.messages
+                .send(Message::Commit(submission))
+                .map_err(|_| stopped())?;
+            answered.await.unwrap_or_else(|_| Err(stopped()))
+        };
+        tasks::timeout(self.deadline, wait)
+            .await
+            .unwrap_or_else(|_| Err(late()))
+    }
+}
