@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::channel::oneshot;
 use strongroom_base::{Clock, tasks};
-use strongroom_meta::resolve::resolve;
+use strongroom_meta::resolve::{Change, resolve};
 use strongroom_meta::stamp::StampIssuer;
 use strongroom_meta::{Error, ErrorKind, Reads, Record, Result, Stamp, Transaction};
 use strongroom_zones::{Append, BatchKind, CommitLog, Counters, Prepared, Recovered, Store};
@@ -365,6 +365,21 @@ impl Committer {
     }
 }
 
+/// Content has one owner: a record that it moved away from and that stays no longer has it.
+fn clear_moved(changes: &mut Vec<Change>, reads: &mut dyn Reads) -> Result<()> {
+    let mut cleared = Vec::new();
+    for change in changes.iter() {
+        if let Change::MoveInline { from, .. } = change
+            && !changes.iter().any(|other| other.key() == from)
+            && let Some(record) = reads.get(from)?
+        {
+            cleared.push(Change::Put { key: from.clone(), value: record.value });
+        }
+    }
+    changes.extend(cleared);
+    Ok(())
+}
+
 /// A batch being made.
 struct Round {
     body: BodyWriter,
@@ -413,7 +428,8 @@ impl Round {
                 "a disk went out of service since its sync",
             ));
         }
-        let changes = resolve(writes, self.body.next_revision(), &mut reads)?;
+        let mut changes = resolve(writes, self.body.next_revision(), &mut reads)?;
+        clear_moved(&mut changes, &mut reads)?;
         for change in self.body.add(&changes) {
             self.pending
                 .insert(change.key.clone(), change.value.clone());
