@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::metadata::metadata;
+use crate::ratchet;
 use crate::run::{Echo, cargo, command, minutes, output, root};
 
 /// Compiles the test binaries with the switches in.
@@ -77,6 +78,7 @@ pub fn planted() -> Result<()> {
     if names.len() != list.bug.len() {
         bail!("tests/planted.toml names a bug twice");
     }
+    check_switches(&names)?;
     let binaries = build(&list.bug)?;
     let mut green = BTreeSet::new();
     for bug in &list.bug {
@@ -118,6 +120,44 @@ pub fn planted() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Every switch in the code has a row, and every row a switch.
+fn check_switches(names: &BTreeSet<&str>) -> Result<()> {
+    let mut switches = BTreeSet::new();
+    for path in ratchet::source_files()? {
+        if path.extension().is_some_and(|ending| ending == "rs")
+            && path.starts_with(root().join("crates"))
+        {
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            switches.extend(switch_names(&text));
+        }
+    }
+    let without_row = switches
+        .iter()
+        .filter(|name| !names.contains(name.as_str()));
+    let without_switch = names.iter().filter(|name| !switches.contains(**name));
+    let faults: Vec<String> = without_row
+        .map(|name| format!("{name} is in the code and not in the list"))
+        .chain(without_switch.map(|name| format!("{name} is in the list and not in the code")))
+        .collect();
+    if !faults.is_empty() {
+        bail!(
+            "the code and tests/planted.toml disagree:\n  {}",
+            faults.join("\n  ")
+        );
+    }
+    Ok(())
+}
+
+/// The names in `planted("name")`, one that begins with `no-` excepted: those are never planted.
+fn switch_names(text: &str) -> Vec<String> {
+    text.split("planted(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('"').map(|(name, _)| name.to_owned()))
+        .filter(|name| !name.starts_with("no-") && !name.starts_with("name-"))
+        .collect()
 }
 
 /// Builds the test binaries of the listed packages with the switches compiled in.
@@ -225,4 +265,18 @@ fn passes(bug: &Bug, binaries: &Binaries, name: &str) -> Result<bool> {
         println!("{}", output.lines.join("\n"));
     }
     Ok(output.status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_are_found_by_name() {
+        // Written in two halves, so that this file names no switch.
+        let call = "planted(";
+        let text =
+            format!("if {call}\"early_answer\") {{ }} else if !base::{call}\"no-such\") {{ }}");
+        assert_eq!(switch_names(&text), ["early_answer"]);
+    }
 }

@@ -171,7 +171,7 @@ fn function_name(line: &str) -> Option<String> {
 }
 
 /// Rust and Python sources of the project, in order.
-fn source_files() -> Result<Vec<PathBuf>> {
+pub fn source_files() -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for folder in ["crates", "xtask", "tests"] {
         collect(&root().join(folder), &mut files)?;
