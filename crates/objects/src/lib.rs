@@ -12,7 +12,9 @@
 //! - Nothing is visible until every declared digest was verified.
 
 pub mod api;
+pub mod decide;
 mod error;
+mod hash;
 mod objects;
 pub mod records;
 mod skeleton;
@@ -20,3 +22,5 @@ mod skeleton;
 pub use api::*;
 pub use error::{Condition, Error, Result};
 pub use objects::{Objects, Settings};
+/// A stream of content and its error, for callers that do not know the blob store.
+pub use strongroom_blob::{ByteStream, Error as ContentError, ErrorKind as ContentErrorKind};

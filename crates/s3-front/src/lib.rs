@@ -1,1 +1,39 @@
-//! strongroom-s3-front
+//! S3 on the wire: requests in, domain calls out, domain errors back as S3 errors.
+//!
+//! `s3s` knows S3's types, routes and XML; what it does not do strictly enough stands before it here:
+//! signatures ([`auth`]), bodies ([`body`]), the refusal of what we do not have ([`route`],
+//! [`headers`]). No socket is opened here: a server mounts [`FrontService`].
+//!
+//! Invariants
+//! - Nothing but health is answered before the signature was verified.
+//! - An operation sees no byte, header or parameter that was not covered by what was verified, and no
+//!   content is committed before the body ended as it was declared.
+//! - What we do not implement answers `501 NotImplemented`; nothing is accepted and ignored.
+//! - Secrets and signatures are never logged.
+
+pub mod auth;
+pub mod body;
+mod context;
+mod convert;
+pub mod digests;
+pub mod error;
+mod front;
+pub mod headers;
+pub mod health;
+pub mod observe;
+mod ops;
+mod response;
+pub mod route;
+mod service;
+pub mod target;
+mod time_format;
+
+pub use auth::credentials::{
+    Credential, CredentialSource, Credentials, ROOT_ACCOUNT_ID, ROOT_OWNER_ID, SecretKey,
+};
+pub use error::FrontError;
+pub use front::S3Front;
+pub use health::Health;
+pub use observe::{NoObserver, Observed, Observer};
+pub use response::FrontBody;
+pub use service::{FrontParts, FrontService, FrontSettings, OperationName, RequestId};

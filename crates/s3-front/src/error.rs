@@ -1,0 +1,386 @@
+//! Errors on the wire: S3's code, status, message and the fields clients look at.
+//!
+//! [`FrontError::from`] a domain error is the one place where the domain's words become S3's. The
+//! document is written here and not by `s3s`, because it has fields (PR02) and ids (PR03) that
+//! `s3s` does not write.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use strongroom_objects::Error;
+use strongroom_types::VersionId;
+
+use crate::time_format::http_date;
+
+/// An error as the client sees it.
+#[derive(Clone, Debug)]
+pub struct FrontError {
+    pub status: StatusCode,
+    pub code: Cow<'static, str>,
+    pub message: String,
+    /// Further children of the error document (PR02).
+    pub fields: Vec<(&'static str, String)>,
+    pub headers: HeaderMap,
+}
+
+/// Result of the wire layer.
+pub type Result<T> = std::result::Result<T, FrontError>;
+
+impl FrontError {
+    /// An error with this code and nothing else.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: Cow::Borrowed(code),
+            message: message.into(),
+            fields: Vec::new(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// Adds a child to the document.
+    #[must_use]
+    pub fn with(mut self, field: &'static str, value: impl Into<String>) -> Self {
+        self.fields.push((field, value.into()));
+        self
+    }
+
+    fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    pub(crate) fn invalid_uri() -> Self {
+        Self::bad_request("InvalidURI", "couldn't parse the specified URI")
+    }
+
+    pub(crate) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
+        Self::bad_request("InvalidRequest", message)
+    }
+
+    pub(crate) fn invalid_argument(
+        name: &str,
+        value: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::bad_request("InvalidArgument", message)
+            .with("ArgumentName", name)
+            .with("ArgumentValue", value)
+    }
+
+    pub(crate) fn denied(message: impl Into<String>) -> Self {
+        Self::forbidden("AccessDenied", message)
+    }
+
+    pub(crate) fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, message)
+    }
+
+    pub(crate) fn not_implemented(header: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "NotImplemented",
+            format!("{header} implies functionality that is not implemented"),
+        )
+        .with("Header", header)
+    }
+
+    pub(crate) fn incomplete_body(message: impl Into<String>) -> Self {
+        Self::bad_request("IncompleteBody", message)
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "we encountered an internal error, please try again",
+        )
+    }
+
+    /// Names the resource the error is about, where S3 does.
+    #[must_use]
+    pub fn about(mut self, bucket: Option<&str>, key: Option<&str>, version: Option<&str>) -> Self {
+        let (wants_bucket, wants_key, wants_version) = match self.code.as_ref() {
+            "NoSuchBucket"
+            | "BucketNotEmpty"
+            | "BucketAlreadyExists"
+            | "BucketAlreadyOwnedByYou"
+            | "InvalidBucketName" => (true, false, false),
+            "NoSuchKey" => (false, true, false),
+            "NoSuchVersion" => (false, true, true),
+            _ => (false, false, false),
+        };
+        let wanted = [
+            (wants_bucket, "BucketName", bucket),
+            (wants_key, "Key", key),
+            (wants_version, "VersionId", version),
+        ];
+        for (wants, field, value) in wanted {
+            let missing = !self.fields.iter().any(|(name, _)| *name == field);
+            if let (true, true, Some(value)) = (wants, missing, value) {
+                self.fields.push((field, value.to_owned()));
+            }
+        }
+        self
+    }
+
+    /// Whether a response with this status has a body at all.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        self.status != StatusCode::NOT_MODIFIED
+    }
+
+    /// The error document.
+    #[must_use]
+    pub fn document(&self, resource: &str, request_id: &str, host_id: &str) -> String {
+        let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
+        let fixed = [
+            ("Code", self.code.as_ref()),
+            ("Message", self.message.as_str()),
+        ];
+        let fields = self
+            .fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()));
+        let ids = [
+            ("Resource", resource),
+            ("RequestId", request_id),
+            ("HostId", host_id),
+        ];
+        for (name, value) in fixed.into_iter().chain(fields).chain(ids) {
+            let _ = write!(text, "<{name}>{}</{name}>", escaped(value));
+        }
+        text.push_str("</Error>");
+        text
+    }
+}
+
+/// `text` as XML content; characters XML cannot hold are replaced.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\t' | '\n' | '\r' => {
+                let _ = write!(out, "&#{};", u32::from(character));
+            }
+            '\u{0}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}' => out.push('\u{FFFD}'),
+            character => out.push(character),
+        }
+    }
+    out
+}
+
+impl From<Error> for FrontError {
+    fn from(error: Error) -> Self {
+        use StatusCode as S;
+        let text = error.to_string();
+        let made = |status, code| Self::new(status, code, text);
+        match error {
+            Error::NoSuchBucket => made(S::NOT_FOUND, "NoSuchBucket"),
+            Error::NoSuchKey { delete_marker } => {
+                with_marker(made(S::NOT_FOUND, "NoSuchKey"), delete_marker)
+            }
+            Error::NoSuchUpload => made(S::NOT_FOUND, "NoSuchUpload"),
+            Error::NoSuchVersion => made(S::NOT_FOUND, "NoSuchVersion"),
+            Error::MethodNotAllowed {
+                version_id,
+                last_modified,
+            } => with_marker(
+                made(S::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+                Some(version_id),
+            )
+            .with("ResourceType", "DeleteMarker")
+            .with_header("allow", "DELETE")
+            .with_header("last-modified", &http_date(last_modified)),
+            Error::BucketAlreadyExists => made(S::CONFLICT, "BucketAlreadyExists"),
+            Error::BucketAlreadyOwnedByYou => made(S::CONFLICT, "BucketAlreadyOwnedByYou"),
+            Error::BucketNotEmpty => made(S::CONFLICT, "BucketNotEmpty"),
+            Error::OperationAborted => made(S::CONFLICT, "OperationAborted"),
+            Error::PreconditionFailed { condition } => {
+                made(S::PRECONDITION_FAILED, "PreconditionFailed")
+                    .with("Condition", condition.header())
+            }
+            Error::NotModified {
+                etag,
+                last_modified,
+                version_id,
+            } => {
+                let error = made(S::NOT_MODIFIED, "NotModified")
+                    .with_header("etag", &etag.quoted())
+                    .with_header("last-modified", &http_date(last_modified));
+                match version_id {
+                    Some(id) => error.with_header("x-amz-version-id", &id.to_string()),
+                    None => error,
+                }
+            }
+            Error::InvalidRange { size } => made(S::RANGE_NOT_SATISFIABLE, "InvalidRange")
+                .with("ActualObjectSize", size.to_string())
+                .with_header("content-range", &format!("bytes */{size}")),
+            Error::InvalidPartNumber => made(S::RANGE_NOT_SATISFIABLE, "InvalidPartNumber"),
+            Error::InvalidPart { part_number } => {
+                made(S::BAD_REQUEST, "InvalidPart").with("PartNumber", part_number.to_string())
+            }
+            Error::InvalidPartOrder => made(S::BAD_REQUEST, "InvalidPartOrder"),
+            Error::EntityTooSmall {
+                part_number,
+                size,
+                size_min,
+            } => made(S::BAD_REQUEST, "EntityTooSmall")
+                .with("ProposedSize", size.to_string())
+                .with("MinSizeAllowed", size_min.to_string())
+                .with("PartNumber", part_number.to_string()),
+            Error::EntityTooLarge { size, size_max } => made(S::BAD_REQUEST, "EntityTooLarge")
+                .with("ProposedSize", size.to_string())
+                .with("MaxSizeAllowed", size_max.to_string()),
+            Error::BadDigest { digest: _ } => made(S::BAD_REQUEST, "BadDigest"),
+            Error::ContentSha256Mismatch => made(S::BAD_REQUEST, "XAmzContentSHA256Mismatch"),
+            Error::IncompleteBody { .. } => made(S::BAD_REQUEST, "IncompleteBody"),
+            Error::ContentFailed { message: _ } => made(S::BAD_REQUEST, "IncompleteBody"),
+            Error::InvalidArgument {
+                name,
+                value,
+                message: _,
+            } => made(S::BAD_REQUEST, "InvalidArgument")
+                .with("ArgumentName", name)
+                .with("ArgumentValue", value),
+            Error::InvalidRequest { message: _ } => made(S::BAD_REQUEST, "InvalidRequest"),
+            Error::NotImplemented { header } => {
+                made(S::NOT_IMPLEMENTED, "NotImplemented").with("Header", header)
+            }
+            Error::KeyTooLong { size } => made(S::BAD_REQUEST, "KeyTooLongError")
+                .with("Size", size.to_string())
+                .with("MaxSizeAllowed", "1024"),
+            Error::MetadataTooLarge { size, size_max } => made(S::BAD_REQUEST, "MetadataTooLarge")
+                .with("Size", size.to_string())
+                .with("MaxSizeAllowed", size_max.to_string()),
+            Error::Unavailable { message: _ } => made(S::SERVICE_UNAVAILABLE, "ServiceUnavailable")
+                .with_header("retry-after", RETRY_AFTER_SECONDS),
+            Error::SlowDown => made(S::SERVICE_UNAVAILABLE, "SlowDown")
+                .with_header("retry-after", RETRY_AFTER_SECONDS),
+            Error::StorageFull => made(S::INSUFFICIENT_STORAGE, "XStorageFull"),
+            Error::Corrupt { message } | Error::Internal { message } => {
+                // The client can do nothing with the reason; a person should look.
+                tracing::error!(%message, "request failed inside the store");
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// When a client that was answered 503 should come back: about the time a zone is given up in.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+fn with_marker(error: FrontError, marker: Option<VersionId>) -> FrontError {
+    match marker {
+        Some(id) => error
+            .with_header("x-amz-delete-marker", "true")
+            .with_header("x-amz-version-id", &id.to_string()),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strongroom_base::Timestamp;
+    use strongroom_objects::Condition;
+    use strongroom_types::ETag;
+
+    #[test]
+    fn every_domain_error_has_its_code_and_status() {
+        // PR01, PR02, ER01
+        let cases = [
+            (Error::NoSuchBucket, 404, "NoSuchBucket"),
+            (
+                Error::NoSuchKey {
+                    delete_marker: None,
+                },
+                404,
+                "NoSuchKey",
+            ),
+            (Error::NoSuchUpload, 404, "NoSuchUpload"),
+            (Error::NoSuchVersion, 404, "NoSuchVersion"),
+            (Error::BucketAlreadyExists, 409, "BucketAlreadyExists"),
+            (
+                Error::BucketAlreadyOwnedByYou,
+                409,
+                "BucketAlreadyOwnedByYou",
+            ),
+            (Error::BucketNotEmpty, 409, "BucketNotEmpty"),
+            (Error::OperationAborted, 409, "OperationAborted"),
+            (Error::InvalidRange { size: 1 }, 416, "InvalidRange"),
+            (Error::InvalidPartNumber, 416, "InvalidPartNumber"),
+            (Error::InvalidPart { part_number: 1 }, 400, "InvalidPart"),
+            (Error::InvalidPartOrder, 400, "InvalidPartOrder"),
+            (Error::BadDigest { digest: "MD5" }, 400, "BadDigest"),
+            (
+                Error::ContentSha256Mismatch,
+                400,
+                "XAmzContentSHA256Mismatch",
+            ),
+            (Error::KeyTooLong { size: 2000 }, 400, "KeyTooLongError"),
+            (Error::SlowDown, 503, "SlowDown"),
+            (Error::StorageFull, 507, "XStorageFull"),
+            (Error::NotImplemented { header: "x" }, 501, "NotImplemented"),
+            (
+                Error::PreconditionFailed {
+                    condition: Condition::IfMatch,
+                },
+                412,
+                "PreconditionFailed",
+            ),
+            (
+                Error::NotModified {
+                    etag: ETag::Md5([0; 16]),
+                    last_modified: Timestamp(0),
+                    version_id: None,
+                },
+                304,
+                "NotModified",
+            ),
+            (
+                Error::MethodNotAllowed {
+                    version_id: VersionId::Stamp(1),
+                    last_modified: Timestamp(0),
+                },
+                405,
+                "MethodNotAllowed",
+            ),
+            (
+                Error::Unavailable {
+                    message: "two zones are out".into(),
+                },
+                503,
+                "ServiceUnavailable",
+            ),
+        ];
+        for (error, status, code) in cases {
+            let front = FrontError::from(error);
+            assert_eq!((front.status.as_u16(), front.code.as_ref()), (status, code));
+        }
+    }
+
+    #[test]
+    fn the_document_names_the_resource_and_the_request() {
+        let error = FrontError::from(Error::NoSuchKey {
+            delete_marker: None,
+        });
+        let error = error.about(Some("b"), Some("a<&>\u{1}"), None);
+        let text = error.document("/b/a", "ID", "HOST");
+        assert!(text.contains("<Code>NoSuchKey</Code>"), "{text}");
+        assert!(text.contains("<Key>a&lt;&amp;&gt;\u{FFFD}</Key>"), "{text}");
+        assert!(text.ends_with("<RequestId>ID</RequestId><HostId>HOST</HostId></Error>"));
+    }
+}

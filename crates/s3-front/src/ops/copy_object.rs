@@ -1,0 +1,87 @@
+//! CopyObject.
+
+use s3s::S3Response;
+use s3s::dto::{
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource,
+    MetadataDirective as WireDirective,
+};
+use strongroom_objects::{CopyObject, MetadataDirective};
+
+use super::Answer;
+use crate::context::ContextRef;
+use crate::convert::{
+    bucket_name, object_headers, object_key, read_conditions, set_checksum, user_metadata,
+    version_id, wire_checksum_type, wire_etag, write_conditions,
+};
+use crate::digests::parse_algorithm;
+use crate::error::{FrontError, Result};
+use crate::front::S3Front;
+use crate::time_format::wire;
+
+/// CopyObject.
+pub async fn run(
+    front: &S3Front,
+    context: &ContextRef,
+    input: CopyObjectInput,
+) -> Answer<CopyObjectOutput> {
+    let (source_bucket, source_key, source_version) = source(&input.copy_source)?;
+    let algorithm = context.header("x-amz-checksum-algorithm");
+    let request = CopyObject {
+        source_bucket: bucket_name(source_bucket)?,
+        source_key: object_key(source_key)?,
+        source_version_id: version_id(source_version.as_deref())?,
+        source_conditions: read_conditions(context, "x-amz-copy-source-"),
+        metadata: metadata(context, &input)?,
+        bucket: bucket_name(input.bucket)?,
+        key: object_key(input.key)?,
+        checksum_algorithm: algorithm
+            .map(|text| parse_algorithm("x-amz-checksum-algorithm", text))
+            .transpose()?,
+        conditions: write_conditions(context),
+    };
+    let copied = front.objects.copy_object(request).await?;
+    let mut result = CopyObjectResult {
+        checksum_type: Some(wire_checksum_type(&copied.checksum)),
+        e_tag: Some(wire_etag(copied.etag)),
+        last_modified: Some(wire(copied.last_modified)),
+        ..CopyObjectResult::default()
+    };
+    set_checksum!(result, &copied.checksum);
+    Ok(S3Response::new(CopyObjectOutput {
+        copy_object_result: Some(result),
+        copy_source_version_id: copied.source_version_id.map(|id| id.to_string()),
+        version_id: copied.version_id.map(|id| id.to_string()),
+        ..CopyObjectOutput::default()
+    }))
+}
+
+fn source(source: &CopySource) -> Result<(String, String, Option<String>)> {
+    match source {
+        CopySource::Bucket {
+            bucket,
+            key,
+            version_id,
+        } => Ok((
+            bucket.to_string(),
+            key.to_string(),
+            version_id.as_ref().map(ToString::to_string),
+        )),
+        _ => Err(FrontError::not_implemented("x-amz-copy-source")),
+    }
+}
+
+fn metadata(context: &ContextRef, input: &CopyObjectInput) -> Result<MetadataDirective> {
+    let directive = input.metadata_directive.as_ref().map(WireDirective::as_str);
+    match directive {
+        None | Some("COPY") => Ok(MetadataDirective::Copy),
+        Some("REPLACE") => Ok(MetadataDirective::Replace {
+            headers: object_headers(context),
+            metadata: user_metadata(input.metadata.clone()),
+        }),
+        Some(other) => Err(FrontError::invalid_argument(
+            "x-amz-metadata-directive",
+            other,
+            "unknown metadata directive",
+        )),
+    }
+}

@@ -1,0 +1,142 @@
+//! GetObject and HeadObject: they differ in the bytes only.
+
+use futures::TryStreamExt as _;
+use http::StatusCode;
+use http_body_util::StreamBody;
+use s3s::S3Response;
+use s3s::dto::{
+    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StorageClass, StreamingBlob,
+};
+use strongroom_objects::{ByteStream, GetObject, HeadObjectOutput as Head};
+
+use super::Answer;
+use crate::context::{ContextRef, RequestContext};
+use crate::convert::{
+    bucket_name, byte_range, expires_header, object_key, part_number, read_conditions,
+    set_checksum, version_id, wire_checksum_type, wire_etag, wire_metadata, wire_size,
+};
+use crate::error::Result;
+use crate::front::S3Front;
+use crate::time_format::wire_seconds;
+
+fn request(
+    context: &RequestContext,
+    bucket: String,
+    key: String,
+    version: Option<&str>,
+    part: Option<i32>,
+) -> Result<GetObject> {
+    Ok(GetObject {
+        bucket: bucket_name(bucket)?,
+        key: object_key(key)?,
+        version_id: version_id(version)?,
+        range: byte_range(context),
+        part_number: part.map(part_number).transpose()?,
+        conditions: read_conditions(context, ""),
+    })
+}
+
+/// Fills the fields that both answers have.
+macro_rules! describe {
+    ($head:expr, $checksum_mode:expr) => {{
+        let head: Head = $head;
+        let info = head.info;
+        let size = head.range.end - head.range.start;
+        let content_range = head.partial.then(|| {
+            let last = head.range.end.saturating_sub(1);
+            format!("bytes {}-{last}/{}", head.range.start, info.size)
+        });
+        let mut output = describe!(@new info, size, content_range);
+        let enabled = $checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED");
+        let whole = !head.partial || info.part_count.is_some();
+        if let (true, true, Some(checksum)) = (enabled, whole, &info.checksum) {
+            set_checksum!(output, checksum);
+            output.checksum_type = Some(wire_checksum_type(checksum));
+        }
+        output
+    }};
+    (@new $info:ident, $size:ident, $content_range:ident) => {
+        Wire {
+            accept_ranges: Some("bytes".to_owned()),
+            cache_control: $info.headers.cache_control,
+            content_disposition: $info.headers.content_disposition,
+            content_encoding: $info.headers.content_encoding,
+            content_language: $info.headers.content_language,
+            content_length: Some(wire_size($size)),
+            content_range: $content_range,
+            content_type: Some(
+                $info.headers.content_type.unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned()),
+            ),
+            e_tag: Some(wire_etag($info.etag)),
+            last_modified: Some(wire_seconds($info.last_modified)),
+            metadata: wire_metadata($info.metadata),
+            parts_count: $info.part_count.and_then(|count| i32::try_from(count).ok()),
+            // S3 names every class but the usual one (HD03).
+            storage_class: Some($info.storage_class)
+                .filter(|class| class != "STANDARD")
+                .map(StorageClass::from),
+            version_id: $info.version_id.map(|id| id.to_string()),
+            ..Wire::default()
+        }
+    };
+}
+
+/// What S3 answers for an object that was stored without a type.
+const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
+
+const fn status(partial: bool) -> StatusCode {
+    if partial {
+        StatusCode::PARTIAL_CONTENT
+    } else {
+        StatusCode::OK
+    }
+}
+
+/// GetObject.
+pub async fn get(
+    front: &S3Front,
+    context: &ContextRef,
+    input: GetObjectInput,
+) -> Answer<GetObjectOutput> {
+    type Wire = GetObjectOutput;
+    let version = input.version_id.as_deref();
+    let request = request(context, input.bucket, input.key, version, input.part_number)?;
+    let got = front.objects.get_object(request).await?;
+    let mut headers = expires_header(&got.head.info.headers);
+    if input.response_expires.is_some() {
+        headers.remove(http::header::EXPIRES);
+    }
+    let status = status(got.head.partial);
+    let mut output = describe!(got.head, input.checksum_mode);
+    output.body = Some(wire_content(got.content));
+    let mut response = S3Response::with_headers(output, headers);
+    response.status = Some(status);
+    Ok(response)
+}
+
+/// HeadObject.
+pub async fn head(
+    front: &S3Front,
+    context: &ContextRef,
+    input: HeadObjectInput,
+) -> Answer<HeadObjectOutput> {
+    type Wire = HeadObjectOutput;
+    let version = input.version_id.as_deref();
+    let request = request(context, input.bucket, input.key, version, input.part_number)?;
+    let head = front.objects.head_object(request).await?;
+    let headers = expires_header(&head.info.headers);
+    let status = status(head.partial);
+    let output = describe!(head, input.checksum_mode);
+    let mut response = S3Response::with_headers(output, headers);
+    response.status = Some(status);
+    Ok(response)
+}
+
+/// Content as an answer's body. An error after the first byte can only cut the answer short, which
+/// the client sees by its length.
+fn wire_content(content: ByteStream) -> StreamingBlob {
+    let frames = content.map_ok(http_body::Frame::data).inspect_err(|error| {
+        tracing::warn!(%error, "an answer was cut short");
+    });
+    StreamingBlob::from(s3s::Body::http_body_unsync(StreamBody::new(frames)))
+}

@@ -1,0 +1,38 @@
+//! PutObject.
+
+use s3s::S3Response;
+use s3s::dto::{PutObjectInput, PutObjectOutput};
+use strongroom_objects::PutObject;
+
+use super::Answer;
+use crate::context::ContextRef;
+use crate::convert::{
+    bucket_name, content, object_headers, object_key, set_checksum, user_metadata,
+    wire_checksum_type, wire_etag, write_conditions,
+};
+use crate::front::S3Front;
+
+/// PutObject: streams the content to the domain, which commits it once all digests hold.
+pub async fn run(
+    front: &S3Front,
+    context: &ContextRef,
+    input: PutObjectInput,
+) -> Answer<PutObjectOutput> {
+    let request = PutObject {
+        bucket: bucket_name(input.bucket)?,
+        key: object_key(input.key)?,
+        content: content(context, input.body)?,
+        headers: object_headers(context),
+        metadata: user_metadata(input.metadata),
+        conditions: write_conditions(context),
+    };
+    let put = front.objects.put_object(request).await?;
+    let mut output = PutObjectOutput {
+        e_tag: Some(wire_etag(put.etag)),
+        version_id: put.version_id.map(|id| id.to_string()),
+        checksum_type: Some(wire_checksum_type(&put.checksum)),
+        ..PutObjectOutput::default()
+    };
+    set_checksum!(output, &put.checksum);
+    Ok(S3Response::new(output))
+}

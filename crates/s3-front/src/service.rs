@@ -1,0 +1,401 @@
+//! The service a server mounts on its S3 port: from an HTTP request to an HTTP answer.
+//!
+//! The order matters. Health is open; then the request line is decoded, the signature checked, what
+//! we do not do refused, the body brought under its limits; only then `s3s` turns the request into
+//! an operation's input. What `s3s` gets has no signature any more, is in path style, and is written
+//! anew from what was verified: there is nothing left for it to read differently.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, request};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Incoming;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use strongroom_base::{Clock, Random};
+use strongroom_objects::Objects;
+use tracing::Instrument as _;
+
+use crate::auth::credentials::CredentialSource;
+use crate::auth::{Authenticator, Presented};
+use crate::body::{BodyPlan, Failure, RawBody, Received, content_codings};
+use crate::context::{ContextRef, KEPT_FROM_S3S, RequestContext, StreamedBody};
+use crate::error::{FrontError, Result};
+use crate::front::S3Front;
+use crate::headers;
+use crate::health::{self, Health};
+use crate::observe::{Observer, Report};
+use crate::response::{FrontBody, RequestIds, error_response};
+use crate::route::{self, Operation};
+use crate::target::{Target, bucket_of_host};
+
+/// What an operator may choose.
+#[derive(Clone, Debug)]
+pub struct FrontSettings {
+    /// The region requests must be signed for.
+    pub region: String,
+    /// The domain below which host names are buckets; path style only when none.
+    pub base_domain: Option<String>,
+}
+
+/// What the service is made of.
+#[derive(Clone)]
+pub struct FrontParts {
+    pub objects: Arc<Objects>,
+    pub credentials: Arc<dyn CredentialSource>,
+    pub health: Arc<dyn Health>,
+    pub observer: Arc<dyn Observer>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+/// A request id drawn by whoever stands before the service: as an extension of the request it takes
+/// the place of one drawn here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(pub String);
+
+/// An extension of every answer: S3's name of the operation, `Health`, or `Unknown` when the request
+/// was refused before that was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperationName(pub &'static str);
+
+const UNKNOWN: &str = "Unknown";
+
+/// S3 over HTTP. Cheap to clone: one clone for each connection.
+#[derive(Clone)]
+pub struct FrontService {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: FrontSettings,
+    parts: FrontParts,
+    s3: S3Service,
+}
+
+/// A request on its way.
+struct InProgress {
+    operation: &'static str,
+    context: Option<ContextRef>,
+    target: Option<Target>,
+    received: Received,
+}
+
+impl FrontService {
+    /// The service over `parts`.
+    #[must_use]
+    pub fn new(settings: FrontSettings, parts: FrontParts) -> Self {
+        let front = S3Front::new(Arc::clone(&parts.objects), settings.region.clone());
+        let s3 = S3ServiceBuilder::new(front).build();
+        Self {
+            inner: Arc::new(Inner {
+                settings,
+                parts,
+                s3,
+            }),
+        }
+    }
+
+    /// Answers one request. Never fails: what goes wrong is an answer.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<FrontBody>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let parts = &self.inner.parts;
+        let started = parts.clock.monotonic();
+        let mut ids = RequestIds::new(parts.random.next_16());
+        if let Some(RequestId(id)) = request.extensions().get() {
+            ids.request_id.clone_from(id);
+        }
+        let span = tracing::info_span!(
+            "request",
+            request_id = %ids.request_id,
+            operation = tracing::field::Empty,
+            bucket = tracing::field::Empty,
+            status = tracing::field::Empty,
+        );
+        let (head, body) = request.into_parts();
+        let raw: RawBody = Box::pin(body.into_data_stream().map_err(std::io::Error::other));
+        let mut progress = InProgress {
+            operation: UNKNOWN,
+            context: None,
+            target: None,
+            received: Received::default(),
+        };
+        let method = head.method.clone();
+        let path = head.uri.path().to_owned();
+        let work = self
+            .inner
+            .handle(head, raw, &mut progress)
+            .instrument(span.clone());
+        let mut response = match Box::pin(work).await {
+            Ok(response) => response,
+            Err(error) => {
+                let target = progress.target.as_ref();
+                let bucket = target.and_then(|target| target.bucket.as_deref());
+                let key = target.and_then(|target| target.key.as_deref());
+                let version = target.and_then(|target| target.parameter("versionId"));
+                let error = error.about(bucket, key, version);
+                error_response(&error, &method, &path, &ids)
+            }
+        };
+        ids.put_on(response.headers_mut());
+        response
+            .extensions_mut()
+            .insert(OperationName(progress.operation));
+        let status = response.status();
+        span.record("status", status.as_u16());
+        response.body_mut().set_report(Report {
+            observer: Arc::clone(&parts.observer),
+            clock: Arc::clone(&parts.clock),
+            started,
+            operation: progress.operation,
+            status,
+            received: progress.received,
+            sent_bytes: 0,
+        });
+        response
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for FrontService {
+    type Response = Response<FrontBody>;
+    type Error = Infallible;
+    type Future =
+        Pin<Box<dyn Future<Output = std::result::Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { Ok(service.answer(request).await) })
+    }
+}
+
+impl Inner {
+    async fn handle(
+        &self,
+        head: request::Parts,
+        raw: RawBody,
+        progress: &mut InProgress,
+    ) -> Result<Response<FrontBody>> {
+        let host = host_of(&head)?;
+        let base_domain = self.settings.base_domain.as_deref();
+        let bucket = base_domain.and_then(|domain| bucket_of_host(&host, domain));
+        let target = Target::parse(&head.uri, bucket)?;
+        if let Some(response) = health::answer(&head.method, &target, &*self.parts.health) {
+            progress.operation = "Health";
+            return Ok(response);
+        }
+        let target = &*progress.target.insert(target);
+        if let Some(bucket) = &target.bucket {
+            tracing::Span::current().record("bucket", bucket.as_str());
+        }
+        let (operation, context, body) = self
+            .admit(
+                &head.method,
+                target,
+                head.headers,
+                &host,
+                raw,
+                &progress.received,
+            )
+            .await
+            .inspect_err(|error| tracing::debug!(code = %error.code, "request refused"))?;
+        progress.operation = operation.name();
+        tracing::Span::current().record("operation", operation.name());
+        progress.context = Some(Arc::clone(&context));
+        let request = s3s_request(&head.method, target, operation, &context, body)?;
+        let response = self.s3.call(request).await.map_err(|error| {
+            tracing::error!(?error, "the operation gave no answer");
+            FrontError::internal()
+        })?;
+        finish(response, &context, &head.method, operation).await
+    }
+
+    /// Authenticates the request, refuses what we do not do, and prepares the body.
+    async fn admit(
+        &self,
+        method: &Method,
+        target: &Target,
+        mut headers: HeaderMap,
+        host: &str,
+        raw: RawBody,
+        received: &Received,
+    ) -> Result<(Operation, ContextRef, s3s::Body)> {
+        let authenticator = Authenticator {
+            region: &self.settings.region,
+            credentials: &*self.parts.credentials,
+            now: self.parts.clock.now(),
+        };
+        let authenticated = authenticator.verify(&Presented {
+            method,
+            target,
+            headers: &headers,
+            host,
+        })?;
+        headers::take_from_query(target, &mut headers)?;
+        headers::refuse_unknown(&headers)?;
+        headers::check_expected_owner(&headers, &authenticated.credential.account_id)?;
+        refuse_forms(method, &headers)?;
+        let operation = route::resolve(method, target, &headers)?;
+        let plan = BodyPlan::new(&headers, &authenticated.payload)?;
+        let owner = authenticated.credential.owner;
+        if operation.streams_body() {
+            let failure = Failure::default();
+            let (stream, trailer) = plan.clone().stream(raw, failure.clone(), received.clone());
+            let body = StreamedBody {
+                plan,
+                failure,
+                trailer: Mutex::new(trailer),
+            };
+            // The context keeps the reason; the error in the stream only says that there is one.
+            let frames = stream
+                .map_ok(http_body::Frame::data)
+                .map_err(|error| std::io::Error::other(error.message));
+            let context = RequestContext::new(owner, headers, Some(body));
+            let body = s3s::Body::http_body_unsync(StreamBody::new(frames));
+            return Ok((operation, Arc::new(context), body));
+        }
+        let content = plan.read_whole(raw, received.clone()).await?;
+        let context = RequestContext::new(owner, headers, None);
+        Ok((operation, Arc::new(context), s3s::Body::from(content)))
+    }
+}
+
+/// Uploads by HTML form are authenticated by fields of their body, which `s3s` would read as such.
+fn refuse_forms(method: &Method, headers: &HeaderMap) -> Result<()> {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let form = content_type.is_some_and(|text| {
+        text.trim_start()
+            .to_ascii_lowercase()
+            .starts_with("multipart/form-data")
+    });
+    if method == Method::POST && form {
+        return Err(FrontError::not_implemented("multipart/form-data"));
+    }
+    Ok(())
+}
+
+fn host_of(head: &request::Parts) -> Result<String> {
+    let mut values = head.headers.get_all(header::HOST).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(FrontError::invalid_request(
+            "the Host header is given twice",
+        ));
+    }
+    let host = match first {
+        Some(value) => value.to_str().ok(),
+        None => head.uri.authority().map(http::uri::Authority::as_str),
+    };
+    host.map(str::to_owned)
+        .ok_or_else(|| FrontError::invalid_request("a Host header is required"))
+}
+
+/// The request as `s3s` shall see it.
+fn s3s_request(
+    method: &Method,
+    target: &Target,
+    operation: Operation,
+    context: &ContextRef,
+    body: s3s::Body,
+) -> Result<s3s::HttpRequest> {
+    let uri = target.rewritten(|name| operation.takes(name));
+    let mut request = Request::new(body);
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = uri.parse().map_err(|_| FrontError::invalid_uri())?;
+    *request.headers_mut() = s3s_headers(context, &request);
+    request.extensions_mut().insert(Arc::clone(context));
+    Ok(request)
+}
+
+fn s3s_headers(context: &RequestContext, request: &Request<s3s::Body>) -> HeaderMap {
+    let mut headers = context.headers.clone();
+    let signature = [
+        "authorization",
+        "x-amz-date",
+        "x-amz-content-sha256",
+        "x-amz-decoded-content-length",
+        "transfer-encoding",
+    ];
+    for name in KEPT_FROM_S3S.iter().chain(&signature) {
+        headers.remove(*name);
+    }
+    let codings: Vec<String> = content_codings(&headers).collect();
+    if codings.iter().any(|coding| coding == "aws-chunked") {
+        headers.remove(header::CONTENT_ENCODING);
+        let rest: Vec<&str> = codings
+            .iter()
+            .map(String::as_str)
+            .filter(|coding| *coding != "aws-chunked")
+            .collect();
+        if let (false, Ok(value)) = (rest.is_empty(), HeaderValue::from_str(&rest.join(","))) {
+            headers.insert(header::CONTENT_ENCODING, value);
+        }
+    }
+    let size = match &context.body {
+        Some(body) => body.plan.size,
+        None => http_body::Body::size_hint(request.body())
+            .exact()
+            .unwrap_or(0),
+    };
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    headers
+}
+
+/// Longest error document of `s3s` that is read for its code and message.
+const ERROR_DOCUMENT_SIZE_BYTES_MAX: usize = 64 * 1024;
+
+/// Turns the answer of `s3s` into ours: errors get the reason that was kept for them.
+async fn finish(
+    response: s3s::HttpResponse,
+    context: &RequestContext,
+    method: &Method,
+    operation: Operation,
+) -> Result<Response<FrontBody>> {
+    if let Some(error) = context.take_error() {
+        return Err(error);
+    }
+    let (mut head, body) = response.into_parts();
+    if !(head.status.is_client_error() || head.status.is_server_error()) {
+        if method == Method::HEAD && operation == Operation::HeadBucket {
+            head.headers.remove(header::CONTENT_LENGTH);
+        }
+        return Ok(Response::from_parts(head, FrontBody::new(body)));
+    }
+    // Refused by `s3s` itself, while it read the input.
+    let limited = http_body_util::Limited::new(body, ERROR_DOCUMENT_SIZE_BYTES_MAX);
+    let document = limited
+        .collect()
+        .await
+        .map_err(|_| FrontError::internal())?
+        .to_bytes();
+    let text = String::from_utf8_lossy(&document);
+    let code = element(&text, "Code").unwrap_or("InternalError").to_owned();
+    let message = element(&text, "Message").map_or_else(
+        || "the request could not be read".to_owned(),
+        |message| {
+            message
+                .replace("&quot;", "\"")
+                .replace("&lt;", "<")
+                .replace("&gt;", ">")
+                .replace("&amp;", "&")
+        },
+    );
+    tracing::debug!(%code, "the request could not be read");
+    let mut error = FrontError::new(head.status, "", message);
+    error.code = code.into();
+    Err(error)
+}
+
+fn element<'a>(document: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = document.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
+}
