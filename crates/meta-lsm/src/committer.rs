@@ -373,7 +373,10 @@ fn clear_moved(changes: &mut Vec<Change>, reads: &mut dyn Reads) -> Result<()> {
             && !changes.iter().any(|other| other.key() == from)
             && let Some(record) = reads.get(from)?
         {
-            cleared.push(Change::Put { key: from.clone(), value: record.value });
+            cleared.push(Change::Put {
+                key: from.clone(),
+                value: record.value,
+            });
         }
     }
     changes.extend(cleared);

@@ -2,11 +2,13 @@
 //!
 //! Its journal is not synced: what is lost with it is rolled forward from the log.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
-use strongroom_zones::DiskHandle;
+use strongroom_zones::{DiskHandle, DiskId};
 
 use crate::view::{
     IndexView, MARK_KEY, Mark, ViewChange, ViewError, ViewFactory, ViewSnapshot, decode_mark,
@@ -19,27 +21,52 @@ const VIEW_DIR: &str = "view";
 const WORKER_THREADS: usize = 1;
 
 /// Opens fjall views in the folder `view` of a disk.
+///
+/// Each view made anew gets a folder of its own, numbered: the one it replaces may still be open in
+/// this process and must not find its files under the old names.
 pub struct FjallViews {
     cache_size_bytes: u64,
+    /// The number the next view of a disk gets, where one was discarded by this process.
+    next: Mutex<HashMap<DiskId, u64>>,
 }
 
 impl FjallViews {
     /// `cache_size_bytes` is the block cache of one view.
     #[must_use]
-    pub const fn new(cache_size_bytes: u64) -> Self {
-        Self { cache_size_bytes }
+    pub fn new(cache_size_bytes: u64) -> Self {
+        Self {
+            cache_size_bytes,
+            next: Mutex::default(),
+        }
     }
 
-    fn folder(disk: &DiskHandle) -> Result<PathBuf, ViewError> {
+    /// The numbers of the views on a disk.
+    fn numbers(disk: &DiskHandle) -> Vec<u64> {
+        let names = disk.disk.as_ref().and_then(|disk| disk.list(VIEW_DIR).ok());
+        names
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect()
+    }
+
+    fn folder(&self, disk: &DiskHandle) -> Result<PathBuf, ViewError> {
+        let next = self
+            .next
+            .lock()
+            .expect("no holder panics")
+            .get(&disk.id)
+            .copied();
+        let number = Self::numbers(disk).into_iter().max().max(next).unwrap_or(1);
         let root = disk.disk.as_ref().and_then(|disk| disk.host_path());
-        root.map(|root| root.join(VIEW_DIR))
-            .ok_or_else(|| ViewError("no folder".into()))
+        let root = root.ok_or_else(|| ViewError("no folder".into()))?;
+        Ok(root.join(VIEW_DIR).join(number.to_string()))
     }
 }
 
 impl ViewFactory for FjallViews {
     fn open(&self, disk: &DiskHandle) -> Result<Box<dyn IndexView>, ViewError> {
-        let folder = Self::folder(disk)?;
+        let folder = self.folder(disk)?;
         let cache = self.cache_size_bytes;
         // A damaged folder must not be able to take the process down.
         let opened = std::panic::catch_unwind(move || open(&folder, cache));
@@ -57,6 +84,7 @@ impl ViewFactory for FjallViews {
 }
 
 fn open(folder: &Path, cache_size_bytes: u64) -> Result<FjallView, ViewError> {
+    std::fs::create_dir_all(folder).map_err(|error| ViewError(error.to_string()))?;
     let database = Database::builder(folder)
         .cache_size(cache_size_bytes)
         .worker_threads(WORKER_THREADS)
