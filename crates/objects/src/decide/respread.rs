@@ -1,0 +1,76 @@
+//! Moving a blob that was written anew. Guarded on the blob's record alone: background moves take
+//! no part in the bucket's order.
+
+use strongroom_blob::Place;
+use strongroom_meta::{Reads, Stamp};
+
+use super::{Decided, Writes, load};
+use crate::records::{BlobId, BlobRecord, BucketId, GraveyardRecord, STANDARD, keys};
+
+/// What became of a move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RespreadOutcome {
+    Moved,
+    /// The blob was deleted or moved by another in the meantime; the new bytes are garbage.
+    Superseded,
+}
+
+/// Points the blob's record at `new`, if it still points at `old`, and buries `old`.
+///
+/// # Errors
+/// `Corrupt`.
+pub fn respread(
+    reads: &mut dyn Reads,
+    blob: BlobId,
+    old: &Place,
+    new: &Place,
+    reduced: bool,
+) -> Decided<RespreadOutcome> {
+    let key = keys::blob(blob);
+    let Some(mut record) = load::<BlobRecord>(reads, &key)? else {
+        let mut writes = Writes::default();
+        writes.delete(keys::reduced(blob));
+        return Ok((finish(writes), RespreadOutcome::Superseded));
+    };
+    if record.place.as_ref() != Some(old) {
+        return Ok((Vec::new(), RespreadOutcome::Superseded));
+    }
+    let when = reads.issue_stamp(Stamp(0));
+    let mut writes = Writes::default();
+    let grave = GraveyardRecord::Blob {
+        size: record.size,
+        place: Some(old.clone()),
+    };
+    writes.put(keys::graveyard(when, blob), &grave);
+    record.place = Some(new.clone());
+    record.reduced = reduced;
+    writes.put(key, &record);
+    if !reduced {
+        writes.delete(keys::reduced(blob));
+    }
+    Ok((finish(writes), RespreadOutcome::Moved))
+}
+
+/// Takes the mark from a blob that is gone or, at `place`, has what is asked for.
+///
+/// # Errors
+/// `Corrupt`.
+pub fn clear_reduced(reads: &mut dyn Reads, blob: BlobId, place: Option<&Place>) -> Decided<()> {
+    let key = keys::blob(blob);
+    let mut writes = Writes::default();
+    match load::<BlobRecord>(reads, &key)? {
+        None => writes.delete(keys::reduced(blob)),
+        Some(mut record) if place.is_some() && record.place.as_ref() == place => {
+            record.reduced = false;
+            writes.put(key, &record);
+            writes.delete(keys::reduced(blob));
+        }
+        Some(_) => {}
+    }
+    Ok((finish(writes), ()))
+}
+
+/// No bucket's counters change.
+fn finish(writes: Writes) -> Vec<strongroom_meta::Write> {
+    writes.finish(BucketId(0), STANDARD)
+}
