@@ -29,7 +29,9 @@ pub struct EngineStatus {
     /// Drawn when the store was created.
     pub store_id: String,
     /// The generation in force.
-    pub generation: String,
+    pub generation: u64,
+    /// Number of this start of the process, among all starts of the store.
+    pub run: u64,
     /// Number of the last acknowledged batch.
     pub log_position: u64,
     /// Metadata transactions since the process started.

@@ -16,13 +16,19 @@ pub struct Screen<'a> {
     /// Access key and secret, given only when they are new and the screen is a terminal.
     pub secret: Option<(&'a str, &'a str)>,
     pub survives: &'a str,
+    /// Why writes are not acknowledged, when they are not.
+    pub reads_only: Option<String>,
 }
 
 impl Screen<'_> {
     /// The text.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = format!("Strongroom {} is ready.\n\n", env!("CARGO_PKG_VERSION"));
+        let version = env!("CARGO_PKG_VERSION");
+        let mut text = match &self.reads_only {
+            None => format!("Strongroom {version} is ready.\n\n"),
+            Some(reason) => format!("Strongroom {version} serves reads only: {reason}.\n\n"),
+        };
         let endpoint = endpoint(self.address);
         let mut line = |name: &str, value: &str| {
             let _ = writeln!(text, "  {name:<15} {value}");
@@ -127,6 +133,7 @@ mod tests {
             source,
             secret,
             survives: "This configuration survives nothing.",
+            reads_only: None,
         }
     }
 

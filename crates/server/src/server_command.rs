@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use hyper_util::service::TowerToHyperService;
 use prometheus::Registry;
-use strongroom_admin_server::{Admin, RootCredentials, router};
+use strongroom_admin_server::{Admin, Health, RootCredentials, router};
 use strongroom_base::{Clock, Random, SystemClock, SystemRandom, tasks};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::Failure;
-use crate::app::{App, Opened};
+use crate::app::App;
 use crate::cli::ServerFlags;
 use crate::count_stream::ByteCounters;
 use crate::credentials::{self, Source};
@@ -28,11 +28,15 @@ use crate::logging;
 use crate::request_metrics::{RequestMetrics, bytes_unshown};
 use crate::screen::Screen;
 use crate::settings::{Settings, process_environment};
-use crate::wire;
+use crate::wire::{self, Parts};
 use crate::zone_locks;
 
 /// Most connections of the administration port: a few scrapers, probes and people.
 const ADMIN_CONNECTIONS_MAX: usize = 128;
+/// How often a start looks whether reads are served.
+const READY_POLL: Duration = Duration::from_millis(5);
+/// After this long a start says what it waits for.
+const READY_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the administration port may take to close, once all else has stopped.
 const ADMIN_DRAIN_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -119,25 +123,23 @@ impl Server {
         let addresses = (port.address(), admin.address());
         let admin_service = self.admin_service(registry);
         let admin = tasks::spawn(admin.serve(admin_service, stopped_admin, ADMIN_DRAIN_DEADLINE));
-        let front = Front::new(
-            Arc::clone(&self.app),
-            metrics,
-            Arc::clone(&self.clock),
-            Arc::clone(&self.random),
-        );
+        let front = Front::new(Arc::clone(&self.app), metrics.clone());
         let s3 = tasks::spawn(port.serve(front, stopped_s3, self.settings.drain_deadline));
 
-        let opened = tokio::select! {
-            opened = self.open_store() => opened?,
+        tokio::select! {
+            opened = self.open_store(metrics) => opened?,
             () = signals.next() => {
                 tracing::info!("told to stop before the store was open");
                 return Ok(());
             }
-        };
-        self.app.open(opened);
-        self.show(addresses);
-
-        signals.next().await;
+        }
+        tokio::select! {
+            () = self.wait_readable() => {
+                self.show(addresses);
+                signals.next().await;
+            }
+            () = signals.next() => {}
+        }
         tracing::info!("told to stop, draining");
         self.app.begin_stop();
         let _ = stop_s3.send(true);
@@ -158,14 +160,33 @@ impl Server {
         Ok(())
     }
 
-    /// Opens the store on a thread that may block.
-    async fn open_store(&self) -> Result<Opened, Failure> {
+    /// Opens the store on a thread that may block, and puts it into service.
+    async fn open_store(&self, metrics: RequestMetrics) -> Result<(), Failure> {
         let settings = self.settings.clone();
-        let root = self.root.clone();
-        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-        wire::open(settings, root, clock, random)
-            .await
-            .map_err(Failure::Run)
+        let parts = Parts {
+            root: self.root.clone(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            app: Arc::clone(&self.app),
+            metrics,
+        };
+        let opened = tasks::blocking(move || wire::open(&settings, parts)).await;
+        self.app.open(opened.map_err(Failure::Run)?);
+        Ok(())
+    }
+
+    /// Waits until reads are served, and logs why they are not whenever that changes.
+    async fn wait_readable(&self) {
+        let mut shown = String::new();
+        let mut waited = Duration::ZERO;
+        while let Err(reason) = self.app.readable() {
+            if waited >= READY_PATIENCE && reason != shown {
+                tracing::warn!(%reason, "not ready yet");
+                shown = reason;
+            }
+            tasks::sleep(READY_POLL).await;
+            waited += READY_POLL;
+        }
     }
 
     async fn stop_store(&self) {
@@ -196,6 +217,7 @@ impl Server {
             source: &self.source,
             secret,
             survives,
+            reads_only: self.app.writable().err(),
         };
         let mut out = std::io::stdout();
         let _ = out.write_all(screen.text().as_bytes());

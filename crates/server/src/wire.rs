@@ -1,22 +1,326 @@
-//! Chooses the backends and puts the store together.
+//! Chooses the backends and puts the store together: the one place that names them.
+//!
+//! Real disks and the real index only. Clock, randomness and disks are made here or by the caller
+//! and handed down; nothing below makes its own.
 
+use std::collections::{BTreeMap, HashMap};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use strongroom_admin_server::RootCredentials;
-use strongroom_base::{Clock, Random};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use strongroom_admin_server::{
+    DiskStatus, EngineStatus, Health, RootCredentials, Sample, SampleKind, ZoneStatus,
+};
+use strongroom_base::{Clock, Random, RealDisk};
+use strongroom_blob_zones::ZoneBlobs;
+use strongroom_meta_lsm::{FjallViews, LsmMeta, LsmSettings};
+use strongroom_objects::Objects;
+use strongroom_s3_front::{
+    Credentials, FrontParts, FrontService, FrontSettings, Observed, Observer,
+};
+use strongroom_zones::{DiskHandle, DiskSpec, MemberIndex, OpenOptions, OpenStore, Store};
 
-use crate::app::Opened;
+use crate::app::{App, Engine, Opened};
+use crate::front::{Answering, S3};
+use crate::http_port::Body;
+use crate::request_metrics::RequestMetrics;
 use crate::settings::Settings;
+use crate::survives::{Topology, ZoneTopology, survives};
 
-/// Opens the store.
+/// Block cache of one index. Each zone keeps an index; one of them answers reads at a time.
+const INDEX_CACHE_SIZE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What a store is made of besides its settings.
+pub struct Parts {
+    pub root: RootCredentials,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub app: Arc<App>,
+    pub metrics: RequestMetrics,
+}
+
+/// Opens the store: formats or recognises the disks, starts recovery and returns. Whether reads and
+/// writes are served yet is for the engine to say. Blocks, at least as long as `member_wait` when a
+/// disk is absent. Called inside a runtime.
 ///
 /// # Errors
 /// One sentence for the operator.
-pub async fn open(
-    _settings: Settings,
-    _root: RootCredentials,
-    _clock: Arc<dyn Clock>,
-    _random: Arc<dyn Random>,
-) -> Result<Opened, String> {
-    Err("this build has no storage engine yet: use a later one".to_owned())
+pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
+    let opened = open_disks(settings, &parts)?;
+    let (store_id, run) = (opened.store, opened.run);
+    let disks = Arc::clone(&opened.disks);
+    let store = Store::new(opened);
+    let blobs = ZoneBlobs::open(
+        disks,
+        store_id,
+        run,
+        strongroom_blob_zones::Settings::default(),
+        Arc::clone(&parts.random),
+        Arc::clone(&parts.clock),
+    )
+    .map_err(|error| format!("cannot open the blobs: {error}"))?;
+    let rescan = Arc::clone(&blobs);
+    let meta = LsmMeta::start(
+        &store,
+        Arc::new(FjallViews::new(INDEX_CACHE_SIZE_BYTES)),
+        Arc::clone(&parts.clock),
+        &LsmSettings {
+            transaction_deadline: settings.commit_deadline,
+            ..LsmSettings::default()
+        },
+        Arc::new(move |disk: &DiskHandle| rescan.rescan(disk.id)),
+    );
+    let survives = survives(&topology(settings, store.opened(), &blobs));
+    let objects = Objects::new(
+        Arc::clone(&meta) as _,
+        blobs,
+        Arc::clone(&parts.clock),
+        Arc::clone(&parts.random),
+        strongroom_objects::Settings::default(),
+    );
+    let s3 = front(settings, parts, objects);
+    Ok(Opened {
+        engine: Arc::new(ZoneEngine { store, meta }),
+        s3,
+        survives,
+    })
+}
+
+fn open_disks(settings: &Settings, parts: &Parts) -> Result<OpenStore, String> {
+    let mut specs = Vec::new();
+    for zone in &settings.zones {
+        for folder in &zone.folders {
+            specs.push(DiskSpec {
+                zone: zone.name.clone(),
+                name: folder.display().to_string(),
+                disk: Arc::new(RealDisk::new(folder)),
+            });
+        }
+    }
+    let options = OpenOptions {
+        member_wait: settings.member_wait,
+        commit_deadline: settings.commit_deadline,
+        ..OpenOptions::default()
+    };
+    strongroom_zones::open(&specs, options, Arc::clone(&parts.random))
+        .map_err(|error| error.to_string())
+}
+
+fn front(settings: &Settings, parts: Parts, objects: Objects) -> Arc<dyn S3> {
+    let front = FrontSettings {
+        region: settings.region.clone(),
+        base_domain: None,
+    };
+    let credentials = Credentials::root(parts.root.access_key, parts.root.secret_key);
+    Arc::new(Front(FrontService::new(
+        front,
+        FrontParts {
+            objects: Arc::new(objects),
+            credentials: Arc::new(credentials),
+            health: Arc::new(FrontHealth(parts.app)),
+            observer: Arc::new(parts.metrics),
+            clock: parts.clock,
+            random: parts.random,
+        },
+    )))
+}
+
+/// The S3 service, with its body as the port wants it.
+struct Front(FrontService);
+
+impl S3 for Front {
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let service = self.0.clone();
+        Box::pin(async move {
+            let response: Response<_> = service.answer(request).await;
+            response.map(|body| -> Body { body.map_err(Into::into).boxed_unsync() })
+        })
+    }
+}
+
+/// Whether the process is ready, for the S3 service.
+struct FrontHealth(Arc<App>);
+
+impl strongroom_s3_front::Health for FrontHealth {
+    fn ready(&self) -> bool {
+        self.0.readable().is_ok()
+    }
+
+    fn ready_write(&self) -> bool {
+        self.0.writable().is_ok()
+    }
+}
+
+impl Observer for RequestMetrics {
+    fn observed(&self, request: Observed) {
+        self.answered(request.operation, request.status.as_u16(), request.duration);
+    }
+}
+
+/// What the sentence about survival is made from: the zones that the superblocks list, the file
+/// systems their folders are on, and the code of new blobs.
+fn topology(settings: &Settings, store: &OpenStore, blobs: &ZoneBlobs) -> Topology {
+    let code = blobs.code();
+    let folders: Vec<(&str, &PathBuf)> = settings
+        .zones
+        .iter()
+        .flat_map(|zone| {
+            zone.folders
+                .iter()
+                .map(move |folder| (zone.name.as_str(), folder))
+        })
+        .collect();
+    let known = folders
+        .iter()
+        .filter_map(|(_, folder)| device(folder))
+        .max()
+        .unwrap_or(0);
+    // A disk that is not there now counts as one of its own, as it will be when it is.
+    let mut unknown = known;
+    let zones = store.zones.iter().map(|zone| {
+        let mut devices: Vec<u64> = folders
+            .iter()
+            .filter(|(name, _)| *name == zone.name)
+            .filter_map(|(_, folder)| device(folder))
+            .collect();
+        while devices.len() < zone.disks.len() {
+            unknown = unknown.wrapping_add(1);
+            devices.push(unknown);
+        }
+        ZoneTopology {
+            name: zone.name.clone(),
+            devices,
+            shards_max: code.map_or(0, |code| code.shards_per_member),
+        }
+    });
+    Topology {
+        zones: zones.collect(),
+        parity_shards: code.map_or(0, |code| code.parity_count),
+    }
+}
+
+/// The file system a folder is on, as the kernel numbers it.
+fn device(folder: &Path) -> Option<u64> {
+    std::fs::metadata(folder)
+        .ok()
+        .map(|metadata| metadata.dev())
+}
+
+/// The store as the ports see it.
+struct ZoneEngine {
+    store: Store,
+    meta: Arc<LsmMeta>,
+}
+
+impl ZoneEngine {
+    fn disks(&self) -> &[Arc<DiskHandle>] {
+        self.store.opened().disks.all()
+    }
+
+    fn zones(&self) -> Vec<ZoneStatus> {
+        let members = self.meta.status().members;
+        let in_log = |index: MemberIndex| {
+            members
+                .get(usize::from(index.0))
+                .is_some_and(|m| m.in_service)
+        };
+        let mut zones: BTreeMap<usize, ZoneStatus> = BTreeMap::new();
+        let order: HashMap<&str, usize> = self
+            .store
+            .opened()
+            .zones
+            .iter()
+            .enumerate()
+            .map(|(index, zone)| (zone.name.as_str(), index))
+            .collect();
+        for disk in self.disks() {
+            let index = order
+                .get(disk.zone.as_str())
+                .copied()
+                .unwrap_or(order.len());
+            let zone = zones.entry(index).or_insert_with(|| ZoneStatus {
+                name: disk.zone.clone(),
+                ..ZoneStatus::default()
+            });
+            zone.in_service |= in_log(disk.member);
+            zone.disks.push(DiskStatus {
+                folder: disk.name.clone(),
+                id: disk.id.to_string(),
+                in_service: disk.in_service().is_some(),
+                reason: disk.out_reason().map(|reason| reason.to_string()),
+                bytes_free: None,
+                bytes_total: None,
+            });
+        }
+        let mut zones: Vec<ZoneStatus> = zones.into_values().collect();
+        for zone in zones.iter_mut().filter(|zone| !zone.in_service) {
+            let disk = zone.disks.iter().find_map(|disk| disk.reason.clone());
+            let waiting = || "its log is not caught up, or the store is not in service".to_owned();
+            zone.reason = Some(disk.unwrap_or_else(waiting));
+        }
+        zones
+    }
+}
+
+impl Engine for ZoneEngine {
+    fn readable(&self) -> Result<(), String> {
+        self.meta.ready()
+    }
+
+    fn writable(&self) -> Result<(), String> {
+        self.meta.ready_write()
+    }
+
+    fn status(&self) -> EngineStatus {
+        use std::sync::atomic::Ordering::Relaxed;
+        let log = self.meta.status();
+        let counters = &self.store.opened().disks.counters;
+        EngineStatus {
+            store_id: self.store.opened().store.to_string(),
+            generation: log.generation,
+            run: self.store.opened().run,
+            log_position: log.acknowledged,
+            commits: counters.commits.load(Relaxed),
+            batches: counters.batches.load(Relaxed),
+            log_syncs: counters.log_syncs.load(Relaxed),
+            segment_syncs: counters.segment_syncs.load(Relaxed),
+            blobs_reduced: None,
+            zones: self.zones(),
+        }
+    }
+
+    fn measure_space(&self, status: &mut EngineStatus) {
+        for zone in &mut status.zones {
+            for shown in zone.disks.iter_mut().filter(|disk| disk.in_service) {
+                let handle = self
+                    .disks()
+                    .iter()
+                    .find(|disk| disk.id.to_string() == shown.id);
+                let space = handle.and_then(|handle| handle.disk.as_ref()?.space().ok());
+                (shown.bytes_free, shown.bytes_total) = space.unzip();
+            }
+        }
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        let samples = self.store.opened().disks.counters.samples().into_iter();
+        let samples = samples.map(|sample| Sample {
+            name: sample.name,
+            help: sample.help,
+            kind: match sample.kind {
+                strongroom_zones::SampleKind::Counter => SampleKind::Counter,
+                strongroom_zones::SampleKind::Gauge => SampleKind::Gauge,
+            },
+            labels: Vec::new(),
+            value: sample.value,
+        });
+        samples.collect()
+    }
+
+    fn stop(&self) {
+        self.meta.stop();
+    }
 }
