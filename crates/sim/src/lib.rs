@@ -17,16 +17,20 @@
 mod content;
 mod crash;
 mod disk;
+mod engine;
 mod fault;
 mod state;
 mod sweep;
 mod topology;
 mod trace;
+mod views;
 mod world;
 
 pub use crash::{CrashStates, Replay, Variant};
+pub use engine::{Engine, EngineParts};
 pub use fault::{Fault, FaultId, FaultKind, OpKind};
 pub use sweep::{CrashPoint, SweepReport, scaled, sweep};
 pub use topology::{TOPOLOGIES, Topology};
 pub use trace::{Event, Trace};
+pub use views::SimViews;
 pub use world::{DiskImage, SimWorld};
