@@ -166,3 +166,54 @@ async fn reads_and_writes_go_on_when_a_zone_vanishes_under_a_running_store() {
         check(&*meta, 201).await;
     }
 }
+
+/// Every file below `folder`.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// Flips a bit, zeroes a stretch, or cuts the file, at a place chosen by `seed`.
+fn damage(path: &Path, seed: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    if bytes.is_empty() {
+        return;
+    }
+    let at = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) % bytes.len();
+    match seed % 3 {
+        0 => bytes[at] ^= 1 << (seed % 8),
+        1 => bytes[at..].iter_mut().take(512).for_each(|byte| *byte = 0),
+        _ => bytes.truncate(at),
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_view_files_never_give_wrong_records_and_never_stop_the_store() {
+    let root = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let meta = start(root.path(), &["a"], Arc::clone(&clock));
+    let filler = "x".repeat(20_000);
+    let mut count = 0;
+    for _ in 0..300 {
+        put(&*meta, &format!("k{count:05}"), &format!("v{count}")).await.unwrap();
+        put(&*meta, &format!("f{count:05}"), &filler).await.unwrap();
+        count += 1;
+    }
+    drop(meta);
+    for seed in 0..24 {
+        let files = files(&root.path().join("a/view"));
+        damage(&files[seed % files.len()], seed);
+        let meta = start(root.path(), &["a"], Arc::clone(&clock));
+        check(&*meta, count).await;
+        put(&*meta, &format!("k{count:05}"), &format!("v{count}")).await.unwrap();
+        count += 1;
+        check(&*meta, count).await;
+        drop(meta);
+    }
+}
