@@ -1,0 +1,107 @@
+//! What all parts of the store share.
+
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use strongroom_base::{Clock, Random, tasks};
+use strongroom_zones::{DiskHandle, DiskId, Disks, StoreId};
+
+use crate::groups::Groups;
+use crate::lane::Lanes;
+use crate::map::SegmentMap;
+use crate::place::Stripe;
+use crate::segment::GroupId;
+use crate::settings::Settings;
+
+/// The shared state behind [`crate::ZoneBlobs`].
+pub(crate) struct Store {
+    pub id: StoreId,
+    pub run: u64,
+    pub disks: Arc<Disks>,
+    pub lanes: Lanes,
+    pub groups: Groups,
+    pub map: SegmentMap,
+    pub settings: Settings,
+    pub random: Arc<dyn Random>,
+    pub clock: Arc<dyn Clock>,
+    pub repairs: Mutex<Repairs>,
+    /// Held while a stripe is repaired: one at a time, so that two do not create one file.
+    pub repairing: tokio::sync::Mutex<()>,
+}
+
+/// Stripes waiting for repair.
+#[derive(Default)]
+pub(crate) struct Repairs {
+    pub waiting: VecDeque<Stripe>,
+    /// Group and offset of each stripe waiting or being repaired.
+    pub known: HashSet<(GroupId, u64)>,
+    pub running: bool,
+}
+
+/// A disk on which a shard was seen.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub shard: usize,
+    pub disk: Arc<DiskHandle>,
+}
+
+impl Source {
+    pub(crate) fn is_in_service(&self) -> bool {
+        self.disk.in_service().is_some()
+    }
+}
+
+impl Store {
+    /// Lists the segments of all disks that can be listed.
+    pub(crate) fn scan_all(&self) {
+        for disk in self.disks.all() {
+            self.scan_disk(disk);
+        }
+    }
+
+    /// Lists the segments of one disk. A failure leaves its shards to be decoded around.
+    pub(crate) fn scan_disk(&self, disk: &DiskHandle) {
+        if let Err(error) = self.map.scan(disk) {
+            tracing::warn!(disk = %disk.name, %error, "segments can not be listed");
+        }
+    }
+
+    /// The disks of each shard, those in service first. Lists disks again when a shard is unknown.
+    pub(crate) async fn sources(self: &Arc<Self>, group: GroupId, shards: usize) -> Vec<Vec<Source>> {
+        let mut found = self.map.disks_of(group, shards);
+        if found.iter().any(Vec::is_empty) {
+            let unknown = found.iter().all(Vec::is_empty);
+            self.scan_again(unknown).await;
+            found = self.map.disks_of(group, shards);
+        }
+        let sources = found.into_iter().enumerate();
+        sources.map(|(shard, disks)| self.sources_of(shard, &disks)).collect()
+    }
+
+    fn sources_of(&self, shard: usize, disks: &[DiskId]) -> Vec<Source> {
+        let handles = disks.iter().filter_map(|id| self.disks.find(*id));
+        let mut sources: Vec<Source> =
+            handles.map(|disk| Source { shard, disk: Arc::clone(disk) }).collect();
+        sources.sort_by_key(|source| !source.is_in_service());
+        sources
+    }
+
+    async fn scan_again(self: &Arc<Self>, unknown: bool) {
+        let all = unknown && self.map.may_scan_all(self.clock.monotonic());
+        for disk in self.disks.all() {
+            let Some(incarnation) = disk.in_service() else { continue };
+            if all || self.map.is_stale(disk) {
+                let (store, handle) = (Arc::clone(self), Arc::clone(disk));
+                let scan = tasks::blocking(move || store.scan_disk(&handle));
+                let served = self.lanes.while_served((disk.id, incarnation), scan);
+                let _ = tasks::timeout(self.settings.hedge_after, served).await;
+            }
+        }
+    }
+
+    /// Whether every disk of the store is in service.
+    pub(crate) fn all_in_service(&self) -> bool {
+        self.disks.all().iter().all(|disk| disk.in_service().is_some())
+    }
+}
