@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, request};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -247,7 +247,13 @@ impl Inner {
         let owner = authenticated.credential.owner;
         if operation.streams_body() {
             let failure = Failure::default();
-            let (stream, trailer) = plan.clone().stream(raw, failure.clone(), received.clone());
+            let (mut stream, trailer) = plan.clone().stream(raw, failure.clone(), received.clone());
+            if plan.size == 0
+                && let Some(Err(error)) = stream.next().await
+            {
+                // Whoever wants no bytes might never ask whether the body ended well.
+                return Err(error);
+            }
             let body = StreamedBody {
                 plan,
                 failure,
