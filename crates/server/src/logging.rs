@@ -6,9 +6,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, Settings};
 
+/// Libraries whose `info` is about their own workings. The operator's directives come after these
+/// and win.
+const LIBRARIES: &str = "fjall=warn,lsm_tree=warn";
+
 /// Starts logging for the process. Called once.
 pub fn start(settings: &Settings) {
-    let filter = EnvFilter::new(&settings.log);
+    let filter = EnvFilter::new(format!("{LIBRARIES},{}", settings.log));
     let json = match settings.log_format {
         LogFormat::Json => true,
         LogFormat::Text => false,

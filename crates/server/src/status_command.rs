@@ -137,14 +137,16 @@ fn table_store(text: &mut String, store: &EngineStatus) {
         "ZONE", "SERVICE", "FREE", "SIZE"
     );
     for zone in &store.zones {
-        let why = zone.reason.as_deref().unwrap_or("");
+        let why = zone
+            .reason
+            .as_deref()
+            .map(|why| format!("{:>25}{why}", ""))
+            .unwrap_or_default();
         let _ = writeln!(
             text,
-            "{:<12} {:<8} {:>10} {:>10}  {why}",
+            "{:<12} {:<8}{why}",
             zone.name,
-            service(zone.in_service),
-            "",
-            ""
+            service(zone.in_service)
         );
         for disk in &zone.disks {
             let why = disk
@@ -166,7 +168,7 @@ fn table_store(text: &mut String, store: &EngineStatus) {
 }
 
 fn service(on: bool) -> &'static str {
-    if on { "in" } else { "OUT" }
+    if on { "in" } else { "out" }
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -210,7 +212,7 @@ mod tests {
             store: Some(store),
             ..Status::default()
         });
-        assert!(text.contains("OUT"), "{text}");
+        assert!(text.contains("b            out"), "{text}");
         assert!(
             text.contains("3.0 GiB          ?  /mnt/b (failed: sync)"),
             "{text}"
