@@ -66,7 +66,10 @@ fn try_append(log: &mut CommitLog, text: &str, size: usize) -> Result<(), String
         stamp_mark: 0,
         lock_clock: 0,
     };
-    log.append(append).map(drop).map_err(|stalled| stalled.0)
+    log.settle()
+        .and_then(|()| log.append(append))
+        .map(drop)
+        .map_err(|stalled| stalled.0)
 }
 
 /// The texts of all commits up to `last`, in order; an error when a batch can not be read.
