@@ -79,7 +79,6 @@ pub struct Hashers {
 
 /// What [`Hashers`] computed.
 pub struct Hashed {
-    pub size: u64,
     pub md5: [u8; 16],
     pub sha256: Option<[u8; 32]>,
     pub checksums: Vec<Checksum>,
@@ -133,7 +132,6 @@ impl Hashers {
                 .expect("SHA-256 has 32 bytes")
         });
         Hashed {
-            size: self.size,
             md5: self.md5.finalize().into(),
             sha256,
             checksums: self

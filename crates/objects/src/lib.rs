@@ -12,15 +12,43 @@
 //! - Nothing is visible until every declared digest was verified.
 
 pub mod api;
+mod commit;
 pub mod decide;
 mod error;
 mod hash;
+mod ingest;
+mod listing;
 mod objects;
+mod read;
 pub mod records;
-mod skeleton;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod token;
+
+// One operation, one file.
+mod abort_upload;
+mod complete_upload;
+mod copy_object;
+mod create_bucket;
+mod create_upload;
+mod delete_bucket;
+mod delete_object;
+mod delete_objects;
+mod get_object;
+mod head_bucket;
+mod head_object;
+mod list_buckets;
+mod list_objects;
+mod list_parts;
+mod list_uploads;
+mod put_object;
+mod respread;
+mod upload_part;
 
 pub use api::*;
+pub use commit::BLOB_REWRITES_MAX;
 pub use error::{Condition, Error, Result};
+pub use ingest::INLINE_CONTENT_SIZE_BYTES_MAX;
 pub use objects::{Objects, Settings};
 /// A stream of content and its error, for callers that do not know the blob store.
 pub use strongroom_blob::{ByteStream, Error as ContentError, ErrorKind as ContentErrorKind};

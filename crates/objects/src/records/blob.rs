@@ -1,9 +1,10 @@
 //! Records of blobs: owned, buried and reduced.
 
 use bytes::Bytes;
+use strongroom_base::Timestamp;
 use strongroom_blob::Place;
 use strongroom_meta::Stamp;
-use strongroom_types::{ObjectKey, UploadId};
+use strongroom_types::{BucketName, ObjectKey, UploadId};
 
 use super::codec::{
     Decoded, FieldsReader, FieldsWriter, Reader, RecordError, RecordFormat, Writer,
@@ -157,6 +158,56 @@ impl RecordFormat for GraveyardRecord {
                     .optional(2)
                     .map(|bytes| Place(Bytes::copy_from_slice(bytes))),
             },
+        };
+        fields.finish()?;
+        Ok(record)
+    }
+}
+
+/// Stored with a blob's bytes when they are written: what they were written for, so that a catalogue
+/// can be rebuilt from the disks alone. Never updated.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CreationRecord {
+    pub blob: BlobId,
+    pub bucket: BucketId,
+    pub bucket_name: BucketName,
+    pub key: ObjectKey,
+    /// Upload and number, for a part.
+    pub part: Option<(UploadId, u16)>,
+    pub created: Timestamp,
+}
+
+impl RecordFormat for CreationRecord {
+    fn encode(&self) -> Vec<u8> {
+        let mut fields = FieldsWriter::new(FORMAT);
+        fields
+            .bytes(1, &self.blob.0)
+            .u64(2, self.bucket.0)
+            .bytes(3, self.bucket_name.as_str().as_bytes())
+            .bytes(4, self.key.as_str().as_bytes())
+            .optional(5, self.part, |out, (upload, number)| {
+                out.raw(&upload.0).u16(number);
+            })
+            .u64(6, self.created.0);
+        fields.finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Decoded<Self> {
+        let mut fields = FieldsReader::new(bytes, FORMAT)?;
+        let id = fields
+            .bytes(1)?
+            .try_into()
+            .map_err(|_| RecordError::Invalid("blob"))?;
+        let bucket = BucketId(fields.u64(2)?);
+        let name = BucketName::new(fields.text(3)?);
+        let key = ObjectKey::new(fields.text(4)?);
+        let record = Self {
+            blob: BlobId(id),
+            bucket,
+            bucket_name: name.map_err(|_| RecordError::Invalid("bucket name"))?,
+            key: key.map_err(|_| RecordError::Invalid("key"))?,
+            part: fields.nested(5, |reader| Ok((UploadId(reader.id()?), reader.u16()?)))?,
+            created: fields.timestamp(6)?,
         };
         fields.finish()?;
         Ok(record)

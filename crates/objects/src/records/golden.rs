@@ -284,6 +284,22 @@ fn records_of_blobs_keep_their_format() {
     let blobs = vec![BlobId([1; 16]), BlobId([2; 16])];
     check("graveyard_parts", &GraveyardRecord::Parts { blobs });
     check("reduced", &ReducedRecord);
+    let creation = CreationRecord {
+        blob: BlobId([1; 16]),
+        bucket: BucketId(5),
+        bucket_name: BucketName::new("photos").unwrap(),
+        key: ObjectKey::new("a/b").unwrap(),
+        part: Some((UploadId([3; 16]), 7)),
+        created: Timestamp(14),
+    };
+    check("creation_of_part", &creation);
+    check(
+        "creation",
+        &CreationRecord {
+            part: None,
+            ..creation
+        },
+    );
 }
 
 #[test]

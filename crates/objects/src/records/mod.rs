@@ -15,7 +15,7 @@ mod version;
 #[cfg(test)]
 mod golden;
 
-pub use blob::{BlobOwner, BlobRecord, GraveyardRecord, ReducedRecord};
+pub use blob::{BlobOwner, BlobRecord, CreationRecord, GraveyardRecord, ReducedRecord};
 pub use bucket::{BucketNameRecord, BucketRecord, Closing, Versioning};
 pub use codec::{Decoded, RecordError, RecordFormat};
 pub use fields::{Encryption, Lock, ReplicationStatus, Retention, STANDARD};

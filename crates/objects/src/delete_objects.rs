@@ -1,0 +1,100 @@
+//! DeleteObjects.
+
+use std::collections::HashSet;
+
+use crate::api::{DELETE_KEYS_MAX, DeleteKey, DeleteObjects, DeleteObjectsOutput};
+use crate::decide;
+use crate::error::{Error, Result};
+use crate::objects::Objects;
+
+/// Most keys deleted in one transaction: 1000 keys are ten commits, and none holds up the commits
+/// behind it for long.
+const GROUP_KEYS_MAX: usize = 100;
+
+impl Objects {
+    /// Deletes many keys, each with an answer of its own. Keys are deleted in groups, each in one
+    /// commit; keys of different groups are not deleted together.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, `InvalidRequest`, `OperationAborted`. Once a group was deleted, what fails
+    /// later is the answer of the keys it concerns.
+    pub async fn delete_objects(&self, request: DeleteObjects) -> Result<DeleteObjectsOutput> {
+        let (bucket, _) = self.bucket(&request.bucket).await?;
+        if request.keys.len() > DELETE_KEYS_MAX {
+            let message = format!("at most {DELETE_KEYS_MAX} keys");
+            return Err(Error::invalid_request(message));
+        }
+        let mut answers: DeleteObjectsOutput = Vec::with_capacity(request.keys.len());
+        for group in groups(request.keys) {
+            let count = group.len();
+            let bucket = bucket.clone();
+            let now = self.clock.now();
+            match self
+                .decide(move |reads| decide::delete(reads, &bucket, &group, now))
+                .await
+            {
+                Ok(group) => answers.extend(group.into_iter().map(|answer| {
+                    answer.map_err(|error| match error {
+                        // VE15
+                        Error::InvalidArgument {
+                            name: "versionId", ..
+                        } => Error::NoSuchVersion,
+                        error => error,
+                    })
+                })),
+                Err(error) if answers.is_empty() => return Err(error),
+                Err(error) => answers.extend((0..count).map(|_| Err(error.clone()))),
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// Groups of bounded size in which no key is named twice: a decision does not see its own writes.
+fn groups(keys: Vec<DeleteKey>) -> Vec<Vec<DeleteKey>> {
+    let mut groups: Vec<Vec<DeleteKey>> = Vec::new();
+    let mut named = HashSet::new();
+    for key in keys {
+        let full = groups
+            .last()
+            .is_none_or(|group| group.len() == GROUP_KEYS_MAX);
+        if full || named.contains(&key.key) {
+            groups.push(Vec::new());
+            named.clear();
+        }
+        named.insert(key.key.clone());
+        groups
+            .last_mut()
+            .expect("a group was just pushed")
+            .push(key);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::ObjectKey;
+
+    use super::*;
+
+    fn key(text: &str) -> DeleteKey {
+        DeleteKey {
+            key: ObjectKey::new(text).unwrap(),
+            version_id: None,
+            if_match: None,
+        }
+    }
+
+    #[test]
+    fn a_thousand_keys_are_ten_groups() {
+        let keys = (0..1000).map(|index| key(&index.to_string())).collect();
+        let sizes: Vec<_> = groups(keys).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [100; 10]);
+    }
+
+    #[test]
+    fn a_key_named_twice_begins_a_group() {
+        let groups = groups(vec![key("a"), key("b"), key("a"), key("a")]);
+        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
+    }
+}

@@ -1,0 +1,321 @@
+//! From a key to the bytes of one of its versions.
+//!
+//! A read takes no part in transactions: it looks up head, version and blob one after the other,
+//! and begins again at the head when one of them is gone, because then the key has changed. What
+//! is buried stays readable until the sweep, so a stream that has begun can go on.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use futures::StreamExt;
+use strongroom_base::Timestamp;
+use strongroom_blob::{ByteStream, Error as BlobError, ErrorKind};
+use strongroom_meta::Stamp;
+use strongroom_types::{ObjectKey, VersionId};
+
+use crate::decide::BucketRef;
+use crate::error::{Error, Result};
+use crate::objects::Objects;
+use crate::records::{
+    BlobId, BlobRecord, BucketRecord, HeadRecord, ObjectRecord, PartEntry, PartPage, RecordFormat,
+    VersionContent, VersionRecord, Versioning, keys,
+};
+
+/// How often a read begins again because the key changed under it. Each time another write was
+/// acknowledged in between; more than this and something is wrong.
+pub(crate) const READ_ATTEMPTS_MAX: u32 = 32;
+
+/// A version that was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub bucket: BucketRef,
+    pub stamp: Stamp,
+    pub is_current: bool,
+    pub version_id: Option<VersionId>,
+    pub last_modified: Timestamp,
+    pub object: ObjectRecord,
+}
+
+/// A range of one blob.
+#[derive(Clone, Debug)]
+struct Piece {
+    blob: BlobId,
+    range: Range<u64>,
+}
+
+impl Objects {
+    /// The current version, or the one with this id.
+    ///
+    /// # Errors
+    /// `NoSuchKey`, `NoSuchVersion`, `MethodNotAllowed` for a delete marker by id, and
+    /// `InvalidArgument` (VE16).
+    pub(crate) async fn find(
+        &self,
+        bucket: &BucketRef,
+        key: &ObjectKey,
+        version_id: Option<VersionId>,
+    ) -> Result<Found> {
+        if let Some(id @ VersionId::Stamp(_)) = version_id {
+            self.check_version_ids(bucket, id).await?;
+        }
+        for _ in 0..READ_ATTEMPTS_MAX {
+            let head: Option<HeadRecord> = self.record(&keys::head(bucket.id, key)).await?;
+            let stamp = match (&head, version_id) {
+                (None, None) => return Err(Error::no_such_key()),
+                (Some(head), None) => head.current,
+                (
+                    Some(HeadRecord {
+                        null: Some(stamp), ..
+                    }),
+                    Some(VersionId::Null),
+                ) => *stamp,
+                (_, Some(VersionId::Stamp(stamp))) => Stamp(stamp),
+                (_, Some(VersionId::Null)) => return Err(Error::NoSuchVersion),
+            };
+            let version_key = keys::version(bucket.id, key, stamp);
+            if let Some(version) = self.record::<VersionRecord>(&version_key).await? {
+                let is_current = head.is_some_and(|head| head.current == stamp);
+                return found(bucket, stamp, is_current, version, version_id);
+            }
+            if matches!(version_id, Some(VersionId::Stamp(_))) {
+                return Err(Error::NoSuchVersion);
+            }
+        }
+        Err(Error::Corrupt {
+            message: format!("the head of {key} names a version not there"),
+        })
+    }
+
+    /// VE16: a bucket that was never versioned has the null version only.
+    async fn check_version_ids(&self, bucket: &BucketRef, id: VersionId) -> Result<()> {
+        let state: Option<BucketRecord> = self.record(&keys::bucket(bucket.id)).await?;
+        match state {
+            Some(state) if state.versioning == Versioning::Never => {
+                let message = "version ids of this bucket are null only";
+                Err(Error::invalid_argument(
+                    "versionId",
+                    id.to_string(),
+                    message,
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The parts of a version, when it was made of parts.
+    pub(crate) async fn parts_of(
+        &self,
+        bucket: &BucketRef,
+        stamp: Stamp,
+        content: &VersionContent,
+    ) -> Result<Option<Vec<PartEntry>>> {
+        match content {
+            VersionContent::Empty | VersionContent::Blob(_) => Ok(None),
+            VersionContent::Parts(parts) => Ok(Some(parts.clone())),
+            VersionContent::Pages(pages) => {
+                let mut parts = Vec::new();
+                for index in 0..pages.len() {
+                    let index = u16::try_from(index).unwrap_or(u16::MAX);
+                    let key = keys::part_page(bucket.id, stamp, index);
+                    let page: Option<PartPage> = self.record(&key).await?;
+                    let Some(page) = page else { return Ok(None) };
+                    parts.extend(page.parts);
+                }
+                Ok(Some(parts))
+            }
+        }
+    }
+
+    /// Opens `range` of the version. `None` when it is gone: find it again.
+    ///
+    /// The first bytes are read before this returns, so that what can not be read is an error of
+    /// the request rather than of its stream.
+    pub(crate) async fn open(
+        &self,
+        found: &Found,
+        range: Range<u64>,
+    ) -> Result<Option<ByteStream>> {
+        let pieces = match &found.object.content {
+            VersionContent::Empty => VecDeque::new(),
+            VersionContent::Blob(blob) => VecDeque::from([Piece { blob: *blob, range }]),
+            content => match self.parts_of(&found.bucket, found.stamp, content).await? {
+                None => return Ok(None),
+                Some(parts) => pieces_of(&parts, range),
+            },
+        };
+        self.open_pieces(pieces).await
+    }
+
+    async fn open_pieces(&self, mut pieces: VecDeque<Piece>) -> Result<Option<ByteStream>> {
+        pieces.retain(|piece| !piece.range.is_empty());
+        let Some(first) = pieces.pop_front() else {
+            return Ok(Some(Box::pin(futures::stream::empty())));
+        };
+        let Some(mut stream) = self.open_piece(&first).await? else {
+            return Ok(None);
+        };
+        let begun = match stream.next().await {
+            Some(item) => item?,
+            None => {
+                return Err(Error::Corrupt {
+                    message: "a blob gave no bytes".into(),
+                });
+            }
+        };
+        let begun = futures::stream::once(async move { Ok(begun) }).chain(stream);
+        let objects = self.clone();
+        let rest = futures::stream::iter(pieces)
+            .then(move |piece| {
+                let objects = objects.clone();
+                async move { objects.open_piece_later(piece).await }
+            })
+            .flat_map(|opened| match opened {
+                Ok(stream) => stream,
+                Err(error) => Box::pin(futures::stream::once(async move { Err(error) })),
+            });
+        Ok(Some(Box::pin(begun.chain(rest))))
+    }
+
+    /// Opens a piece in the middle of a stream.
+    async fn open_piece_later(&self, piece: Piece) -> strongroom_blob::Result<ByteStream> {
+        match self.open_piece(&piece).await {
+            Ok(Some(stream)) => Ok(stream),
+            Ok(None) => {
+                let message = "the object was deleted and swept while it was read";
+                Err(BlobError::new(ErrorKind::Unavailable, message))
+            }
+            Err(Error::Unavailable { message }) => {
+                Err(BlobError::new(ErrorKind::Unavailable, message))
+            }
+            Err(error) => Err(BlobError::new(ErrorKind::Corrupt, error.to_string())),
+        }
+    }
+
+    /// Opens a range of one blob. `None` when the blob has no record any more.
+    async fn open_piece(&self, piece: &Piece) -> Result<Option<ByteStream>> {
+        for _ in 0..READ_ATTEMPTS_MAX {
+            let Some(found) = self.meta.get(&keys::blob(piece.blob)).await? else {
+                return Ok(None);
+            };
+            let record = BlobRecord::decode(&found.value)?;
+            if let Some(place) = &record.place {
+                return Ok(Some(self.blobs.read(place, piece.range.clone()).await?));
+            }
+            let Some(inline) = found.inline else {
+                let message = "a blob has neither place nor inline content".to_owned();
+                return Err(Error::Corrupt { message });
+            };
+            let bytes = match self.meta.inline_bytes(inline).await {
+                Ok(bytes) => bytes,
+                // It moved or is buried: its record says where it is now (H25).
+                Err(error) if error.kind == strongroom_meta::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let range = usize::try_from(piece.range.start)
+                .ok()
+                .zip(usize::try_from(piece.range.end).ok());
+            return match range {
+                Some((start, end)) if end <= bytes.len() => {
+                    let slice = bytes.slice(start..end);
+                    Ok(Some(Box::pin(futures::stream::once(
+                        async move { Ok(slice) },
+                    ))))
+                }
+                _ => {
+                    let message = format!("inline content of {} bytes is too short", bytes.len());
+                    Err(Error::Corrupt { message })
+                }
+            };
+        }
+        Err(Error::Corrupt {
+            message: "inline content is not where its record says".into(),
+        })
+    }
+}
+
+fn found(
+    bucket: &BucketRef,
+    stamp: Stamp,
+    is_current: bool,
+    version: VersionRecord,
+    asked: Option<VersionId>,
+) -> Result<Found> {
+    let id = if version.is_null {
+        VersionId::Null
+    } else {
+        VersionId::Stamp(stamp.0)
+    };
+    let last_modified = version.last_modified;
+    let Some(object) = version.object else {
+        return Err(match asked {
+            None => Error::NoSuchKey {
+                delete_marker: Some(id),
+            },
+            Some(_) => Error::MethodNotAllowed {
+                version_id: id,
+                last_modified,
+            },
+        });
+    };
+    // VE06: the null version of a bucket that was never versioned has no id to show.
+    let version_id = match (id, asked) {
+        (VersionId::Null, None) => None,
+        (id, _) => Some(id),
+    };
+    let bucket = bucket.clone();
+    Ok(Found {
+        bucket,
+        stamp,
+        is_current,
+        version_id,
+        last_modified,
+        object,
+    })
+}
+
+/// The pieces of parts that cover `range` of the whole.
+fn pieces_of(parts: &[PartEntry], range: Range<u64>) -> VecDeque<Piece> {
+    let mut pieces = VecDeque::new();
+    let mut start = 0;
+    for part in parts {
+        let end = start + part.size;
+        let from = range.start.clamp(start, end) - start;
+        let to = range.end.clamp(start, end) - start;
+        if let (Some(blob), true) = (part.blob, from < to) {
+            pieces.push_back(Piece {
+                blob,
+                range: from..to,
+            });
+        }
+        start = end;
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::{Checksum, ChecksumAlgorithm};
+
+    use super::*;
+
+    #[test]
+    fn a_range_takes_the_part_of_each_part_that_it_covers() {
+        let checksum = Checksum::full_object(ChecksumAlgorithm::Crc32, &[0; 4]).unwrap();
+        let part = |number: u16, size| PartEntry {
+            number,
+            size,
+            blob: (size > 0).then_some(BlobId([number as u8; 16])),
+            checksum,
+        };
+        let parts = [part(1, 10), part(2, 0), part(3, 10), part(4, 5)];
+        let pieces = |range| -> Vec<_> {
+            let pieces = pieces_of(&parts, range).into_iter();
+            pieces.map(|piece| (piece.blob.0[0], piece.range)).collect()
+        };
+        assert_eq!(pieces(0..25), [(1, 0..10), (3, 0..10), (4, 0..5)]);
+        assert_eq!(pieces(9..11), [(1, 9..10), (3, 0..1)]);
+        assert_eq!(pieces(10..20), [(3, 0..10)]);
+        assert_eq!(pieces(24..25), [(4, 4..5)]);
+        assert_eq!(pieces(5..5), []);
+    }
+}
