@@ -73,7 +73,10 @@ impl BlockIdentity {
     }
 
     fn content_checksum(&self, payload: &[u8]) -> [u8; 16] {
-        checksum128(CONTENT_SEED, &[&self.identity_bytes(), &self.group.0, payload])
+        checksum128(
+            CONTENT_SEED,
+            &[&self.identity_bytes(), &self.group.0, payload],
+        )
     }
 
     fn address_checksum(&self, content: &[u8; 16], disk: DiskId) -> [u8; 8] {
@@ -99,9 +102,10 @@ impl BlockIdentity {
     /// Whether `block`, read from `disk`, is this block, bit for bit.
     pub(crate) fn verify(&self, block: &[u8], disk: DiskId) -> bool {
         let payload_end = BLOCK_HEADER_SIZE_BYTES + self.payload_size as usize;
-        let Some(payload) = block.get(BLOCK_HEADER_SIZE_BYTES..payload_end) else {
+        if block.len() != block_size(self.payload_size as usize) {
             return false;
-        };
+        }
+        let payload = &block[BLOCK_HEADER_SIZE_BYTES..payload_end];
         if strongroom_base::planted("blob_skip_checksum") {
             return true;
         }
@@ -146,7 +150,7 @@ pub(crate) mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(!identity.verify(&bad, disk), "bit {bit}");
         }
-        for len in [0, 1, 63, 64, 5063] {
+        for len in [0, 1, 63, 64, 5063, block.len() - 1] {
             assert!(!identity.verify(&block[..len], disk));
         }
     }
@@ -157,14 +161,35 @@ pub(crate) mod tests {
         let (identity, block, disk) = sample();
         assert!(!identity.verify(&block, DiskId([8; 16])));
         let others = [
-            BlockIdentity { group: GroupId([8; 16]), ..identity },
-            BlockIdentity { shard_index: 4, ..identity },
-            BlockIdentity { block_index: 1, ..identity },
-            BlockIdentity { payload_size: 4999, ..identity },
-            BlockIdentity { stripe_index: 12, ..identity },
-            BlockIdentity { stripe_offset: 4096, ..identity },
+            BlockIdentity {
+                group: GroupId([8; 16]),
+                ..identity
+            },
+            BlockIdentity {
+                shard_index: 4,
+                ..identity
+            },
+            BlockIdentity {
+                block_index: 1,
+                ..identity
+            },
+            BlockIdentity {
+                payload_size: 4999,
+                ..identity
+            },
+            BlockIdentity {
+                stripe_index: 12,
+                ..identity
+            },
+            BlockIdentity {
+                stripe_offset: 4096,
+                ..identity
+            },
             BlockIdentity { run: 6, ..identity },
-            BlockIdentity { nonce: 1, ..identity },
+            BlockIdentity {
+                nonce: 1,
+                ..identity
+            },
         ];
         for other in others {
             assert!(!other.verify(&block, disk), "{other:?}");

@@ -38,7 +38,11 @@ impl Code {
 /// The code for the members whose numbers of usable disks are given. `None` without any disk.
 #[must_use]
 pub fn choose_code(disks_per_member: &[usize]) -> Option<Code> {
-    let present: Vec<usize> = disks_per_member.iter().copied().filter(|n| *n > 0).collect();
+    let present: Vec<usize> = disks_per_member
+        .iter()
+        .copied()
+        .filter(|n| *n > 0)
+        .collect();
     let disk_count_min = *present.iter().min()?;
     if let [disks] = present[..] {
         return Some(local_code(disks));
@@ -56,7 +60,10 @@ pub fn choose_code(disks_per_member: &[usize]) -> Option<Code> {
         parity_count,
         shards_per_member: per,
     };
-    assert!(code.survives_member() && code.data_count >= 1, "AZ02: {code:?}");
+    assert!(
+        code.survives_member() && code.data_count >= 1,
+        "AZ02: {code:?}"
+    );
     Some(code)
 }
 
@@ -127,10 +134,16 @@ mod tests {
                 continue;
             };
             assert!(code.shard_count() <= SHARD_COUNT_MAX && code.data_count >= 1);
-            assert!(present < 2 || code.survives_member(), "{members:?} {code:?}");
+            assert!(
+                present < 2 || code.survives_member(),
+                "{members:?} {code:?}"
+            );
             let smallest = members.iter().filter(|n| **n > 0).min().unwrap();
             if present >= 3 && *smallest >= 2 && code.shards_per_member >= 2 {
-                assert!(code.parity_count > code.shards_per_member, "AZ03: {members:?}");
+                assert!(
+                    code.parity_count > code.shards_per_member,
+                    "AZ03: {members:?}"
+                );
             }
         }
         for member_count in 1..=64 {

@@ -11,7 +11,11 @@ const CHECKSUM_SEED: u64 = 0x424c_4f42_464f_4f54;
 /// The bytes that follow the content.
 pub(crate) fn encode_footer(size: u64, nonce: u64, owner: &[u8]) -> Bytes {
     let mut w = Writer::new();
-    w.bytes(MAGIC).u32(FOOTER_FORMAT).u64(size).u64(nonce).long(owner);
+    w.bytes(MAGIC)
+        .u32(FOOTER_FORMAT)
+        .u64(size)
+        .u64(nonce)
+        .long(owner);
     let sum = checksum128(CHECKSUM_SEED, &[&w.0]);
     w.bytes(&sum);
     Bytes::from(w.0)
@@ -37,7 +41,10 @@ mod tests {
     #[test]
     fn footer_gives_the_owner_back_and_only_for_its_own_blob() {
         let footer = encode_footer(10, 7, b"who");
-        assert_eq!(decode_footer(&footer, 10, 7), Some(Bytes::from_static(b"who")));
+        assert_eq!(
+            decode_footer(&footer, 10, 7),
+            Some(Bytes::from_static(b"who"))
+        );
         assert_eq!(decode_footer(&footer, 11, 7), None);
         assert_eq!(decode_footer(&footer, 10, 8), None);
         for i in 0..footer.len() {
@@ -51,7 +58,10 @@ mod tests {
     #[test]
     fn footer_of_format_1_in_testdata_stays_readable() {
         let golden = include_bytes!("../testdata/footer-1.bin");
-        assert_eq!(decode_footer(golden, 10, 7), Some(Bytes::from_static(b"who")));
+        assert_eq!(
+            decode_footer(golden, 10, 7),
+            Some(Bytes::from_static(b"who"))
+        );
         assert_eq!(&encode_footer(10, 7, b"who")[..], golden);
     }
 }

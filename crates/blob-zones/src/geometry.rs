@@ -11,7 +11,10 @@ pub(crate) struct Geometry {
 
 impl Geometry {
     pub(crate) const fn new(data_count: usize, shard_block_count: usize) -> Self {
-        Self { data_count, shard_block_count }
+        Self {
+            data_count,
+            shard_block_count,
+        }
     }
 
     /// Bytes of the stream in a full stripe.
@@ -33,8 +36,13 @@ impl Geometry {
     /// Bytes in the segment that `bytes` of the stream need.
     pub(crate) fn run_size(self, bytes: u64) -> u64 {
         let (full, rest) = (bytes / self.stripe_bytes(), bytes % self.stripe_bytes());
-        let last = if rest == 0 { 0 } else { shard_size(self.shard_payload(rest)) as u64 };
-        full.saturating_mul(self.shard_size_full()).saturating_add(last)
+        let last = if rest == 0 {
+            0
+        } else {
+            shard_size(self.shard_payload(rest)) as u64
+        };
+        full.saturating_mul(self.shard_size_full())
+            .saturating_add(last)
     }
 
     /// Stripes that `bytes` of the stream need.
@@ -45,13 +53,18 @@ impl Geometry {
 
 /// Bytes on disk of a shard with `payload` bytes.
 pub(crate) fn shard_size(payload: usize) -> usize {
-    let (full, rest) = (payload / BLOCK_PAYLOAD_BYTES_MAX, payload % BLOCK_PAYLOAD_BYTES_MAX);
+    let (full, rest) = (
+        payload / BLOCK_PAYLOAD_BYTES_MAX,
+        payload % BLOCK_PAYLOAD_BYTES_MAX,
+    );
     full * BLOCK_SIZE_BYTES + if rest == 0 { 0 } else { block_size(rest) }
 }
 
 /// Payload bytes of block `index` of a shard with `payload` bytes.
 pub(crate) fn block_payload(payload: usize, index: usize) -> usize {
-    payload.saturating_sub(index * BLOCK_PAYLOAD_BYTES_MAX).min(BLOCK_PAYLOAD_BYTES_MAX)
+    payload
+        .saturating_sub(index * BLOCK_PAYLOAD_BYTES_MAX)
+        .min(BLOCK_PAYLOAD_BYTES_MAX)
 }
 
 /// Blocks of a shard with `payload` bytes.

@@ -47,8 +47,20 @@ impl OpenGroup {
         segment_size: u64,
         reserved: u64,
     ) -> Self {
-        let state = State { next: SEGMENT_HEADER_SIZE_BYTES, reserved, closed: false, failed: false };
-        Self { id, code, lanes, files, segment_size, state: Mutex::new(state) }
+        let state = State {
+            next: SEGMENT_HEADER_SIZE_BYTES,
+            reserved,
+            closed: false,
+            failed: false,
+        };
+        Self {
+            id,
+            code,
+            lanes,
+            files,
+            segment_size,
+            state: Mutex::new(state),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -112,7 +124,14 @@ impl OpenGroup {
         state.next += geometry.run_size(bytes);
         let end = state.next;
         drop(state);
-        Some(Extent { group: Arc::clone(self), geometry, offset, end, bytes, used_bytes: 0 })
+        Some(Extent {
+            group: Arc::clone(self),
+            geometry,
+            offset,
+            end,
+            bytes,
+            used_bytes: 0,
+        })
     }
 }
 

@@ -76,7 +76,10 @@ impl Creation {
         check_space(&self.disk, self.reserve + self.free_space_min)?;
         self.disk.create_dir(SEGMENT_DIR)?;
         let path = segment_path(self.header.group, usize::from(self.header.shard_index));
-        let options = CreateOptions { direct: self.direct, reserve: self.reserve };
+        let options = CreateOptions {
+            direct: self.direct,
+            reserve: self.reserve,
+        };
         let made = self.disk.create(&path, options).and_then(|file| {
             file.write_at(0, &self.header.encode())?;
             file.sync()?;
@@ -110,8 +113,13 @@ pub(crate) fn check_identity(
     let expected = header.disks[usize::from(header.shard_index)];
     match Superblock::read(&**disk) {
         Ok(block) if block.store == store && block.disk == expected => Ok(()),
-        Ok(block) => Err(io::Error::other(format!("its folder holds disk {}", block.disk))),
-        Err(error) => Err(io::Error::other(format!("its superblock can not be read: {error}"))),
+        Ok(block) => Err(io::Error::other(format!(
+            "its folder holds disk {}",
+            block.disk
+        ))),
+        Err(error) => Err(io::Error::other(format!(
+            "its superblock can not be read: {error}"
+        ))),
     }
 }
 
@@ -151,7 +159,10 @@ impl Store {
         drop(full);
         if candidates.values().any(Vec::is_empty) {
             // Going on without that member would hide that the store is full behind less redundancy.
-            return Err(Error::new(ErrorKind::Full, "every disk of a member is full"));
+            return Err(Error::new(
+                ErrorKind::Full,
+                "every disk of a member is full",
+            ));
         }
         let counts: Vec<usize> = candidates.values().map(Vec::len).collect();
         match choose_code(&counts) {
@@ -164,7 +175,7 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` or `Full` when no group can be made.
-    pub(crate) async fn extent(&self, bytes: u64) -> Result<Extent> {
+    pub(crate) async fn extent(self: &Arc<Self>, bytes: u64) -> Result<Extent> {
         let mut last = None;
         for _ in 0..GROUP_ATTEMPTS_MAX {
             match self.extent_try(bytes).await {
@@ -182,29 +193,41 @@ impl Store {
         Err(last.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, text)))
     }
 
-    async fn extent_try(&self, bytes: u64) -> Result<Option<Extent>> {
-        if let Some(extent) = self.take_open(bytes)? {
-            return Ok(self.reserve(extent).await);
+    async fn extent_try(self: &Arc<Self>, bytes: u64) -> Result<Option<Extent>> {
+        let extent = match self.take_open(bytes)? {
+            Some(extent) => Some(extent),
+            None => {
+                // A task of its own: an upload that is given up must not leave a group half made.
+                let store = Arc::clone(self);
+                let made =
+                    tasks::spawn(async move { store.extent_in_new_group(bytes).await }).await;
+                made.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))??
+            }
+        };
+        match extent {
+            Some(extent) => Ok(self.reserve(extent).await),
+            None => Ok(None),
         }
-        let creating = self.groups.creating.lock().await;
+    }
+
+    async fn extent_in_new_group(&self, bytes: u64) -> Result<Option<Extent>> {
+        let _one_at_a_time = self.groups.creating.lock().await;
         if let Some(extent) = self.take_open(bytes)? {
-            drop(creating);
-            return Ok(self.reserve(extent).await);
+            return Ok(Some(extent));
         }
         let (candidates, code) = self.candidates()?;
         let Some(group) = self.create_group(&candidates, code).await else {
             return Ok(None);
         };
         self.groups.open().push(Arc::clone(&group));
-        drop(creating);
-        match group.take(bytes, self.geometry(code)) {
-            Some(extent) => Ok(self.reserve(extent).await),
-            None => Ok(None),
-        }
+        Ok(group.take(bytes, self.geometry(code)))
     }
 
     fn geometry(&self, code: Code) -> Geometry {
-        Geometry::new(code.data_count, self.settings.shard_block_count(code.data_count))
+        Geometry::new(
+            code.data_count,
+            self.settings.shard_block_count(code.data_count),
+        )
     }
 
     /// Room in an open group. `None` when one has to be created first.
@@ -242,7 +265,11 @@ impl Store {
         let reserve = self.settings.reserve_step.min(self.settings.segment_size);
         let made = lanes.iter().enumerate().map(|(index, lane)| {
             let creation = Creation {
-                disk: lane.disk.disk.clone().expect("a disk in service has a folder"),
+                disk: lane
+                    .disk
+                    .disk
+                    .clone()
+                    .expect("a disk in service has a folder"),
                 header: header.of_shard(index),
                 reserve,
                 free_space_min: self.settings.free_space_min,
@@ -261,7 +288,9 @@ impl Store {
         };
         self.map.add_group(id, &header.disks);
         let size = self.settings.segment_size;
-        Some(Arc::new(OpenGroup::new(id, code, lanes, files, size, reserve)))
+        Some(Arc::new(OpenGroup::new(
+            id, code, lanes, files, size, reserve,
+        )))
     }
 
     /// Runs `work` on a blocking thread for as long as the disk is in service. A failure takes the
@@ -271,7 +300,11 @@ impl Store {
         lane: &Arc<Lane>,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Option<T> {
-        match self.lanes.while_served(lane.served(), tasks::blocking(work)).await? {
+        match self
+            .lanes
+            .while_served(lane.served(), tasks::blocking(work))
+            .await?
+        {
             Ok(value) => Some(value),
             Err(error) => {
                 self.disk_failed(lane.served(), &error.to_string(), is_full(&error));
@@ -285,7 +318,8 @@ impl Store {
         let removals = lanes.iter().enumerate().map(|(index, lane)| {
             let disk = lane.disk.disk.clone();
             let remove = move || disk.map(|disk| disk.remove(&segment_path(group, index)));
-            self.lanes.while_served(lane.served(), tasks::blocking(remove))
+            self.lanes
+                .while_served(lane.served(), tasks::blocking(remove))
         });
         futures::future::join_all(removals).await;
     }
@@ -301,14 +335,22 @@ impl Store {
         let lanes = extent.group.lanes.iter().zip(&extent.group.files);
         let free_space_min = self.settings.free_space_min;
         let done = lanes.map(|(lane, file)| {
-            let disk = lane.disk.disk.clone().expect("a disk in service has a folder");
+            let disk = lane
+                .disk
+                .disk
+                .clone()
+                .expect("a disk in service has a folder");
             let file = Arc::clone(file);
             self.on_disk(lane, move || {
                 check_space(&disk, free_space_min + (target - reserved))?;
                 file.reserve(reserved, target - reserved)
             })
         });
-        if futures::future::join_all(done).await.iter().any(Option::is_none) {
+        if futures::future::join_all(done)
+            .await
+            .iter()
+            .any(Option::is_none)
+        {
             extent.group.fail();
             return None;
         }
@@ -323,7 +365,8 @@ impl Store {
             tracing::warn!(disk = %served.0, message, "disk is full");
             self.groups.full().insert(served.0, self.clock.monotonic());
         } else if self.disks.unbroken(&[served]) {
-            self.disks.take_out(served.0, OutReason::Failed(message.to_owned()));
+            self.disks
+                .take_out(served.0, OutReason::Failed(message.to_owned()));
         }
     }
 }
@@ -349,7 +392,10 @@ fn place(candidates: &Candidates, code: Code, turn: usize) -> Vec<Arc<Lane>> {
     assert_eq!(distinct.len(), lanes.len(), "one shard of a group per disk");
     for member in candidates.keys() {
         let held = handles.iter().filter(|disk| disk.member == *member).count();
-        assert!(held <= code.parity_count || candidates.len() == 1, "AZ02: {held} shards");
+        assert!(
+            held <= code.parity_count || candidates.len() == 1,
+            "AZ02: {held} shards"
+        );
     }
     if planted("blob_two_shards_one_zone") && lanes.len() > 1 {
         // One more than the parity can lose, in the first member.

@@ -38,13 +38,19 @@ impl Lane {
     /// Queues a write. Waits while the disk has too much to do.
     pub(crate) async fn write(&self, file: &FileRef, at: u64, data: Arc<AlignedBuf>) -> Queued {
         let permit = self.permit().await;
-        Queued { pending: self.writer.write(file, at, data), _permit: permit }
+        Queued {
+            pending: self.writer.write(file, at, data),
+            _permit: permit,
+        }
     }
 
     /// Queues a sync that covers every write queued before.
     pub(crate) async fn sync(&self, file: &FileRef) -> Queued {
         let permit = self.permit().await;
-        Queued { pending: self.writer.sync(file), _permit: permit }
+        Queued {
+            pending: self.writer.sync(file),
+            _permit: permit,
+        }
     }
 
     pub(crate) fn served(&self) -> Served {
@@ -67,9 +73,14 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     pub(crate) fn new(disks: Arc<Disks>) -> Self {
-        let reader = |disk: &Arc<DiskHandle>| (disk.id, Arc::new(Semaphore::new(READS_PER_DISK_MAX)));
+        let reader =
+            |disk: &Arc<DiskHandle>| (disk.id, Arc::new(Semaphore::new(READS_PER_DISK_MAX)));
         let readers = disks.all().iter().map(reader).collect();
-        Self { disks, writers: Mutex::default(), readers }
+        Self {
+            disks,
+            writers: Mutex::default(),
+            readers,
+        }
     }
 
     /// The lane of a disk; `None` while it is out.
@@ -78,7 +89,10 @@ impl Lanes {
         // writer of the new one, and a lane that is stale and says so.
         let incarnation = disk.in_service()?;
         let mut writers = self.writers.lock().expect("no holder panics");
-        if let Some(lane) = writers.get(&disk.id).filter(|lane| lane.incarnation == incarnation) {
+        if let Some(lane) = writers
+            .get(&disk.id)
+            .filter(|lane| lane.incarnation == incarnation)
+        {
             return Some(Arc::clone(lane));
         }
         let lane = Arc::new(Lane {
@@ -98,7 +112,11 @@ impl Lanes {
     }
 
     /// Waits for `future`, but not beyond the service of the disk it depends on.
-    pub(crate) async fn while_served<F: Future>(&self, served: Served, future: F) -> Option<F::Output> {
+    pub(crate) async fn while_served<F: Future>(
+        &self,
+        served: Served,
+        future: F,
+    ) -> Option<F::Output> {
         let mut future = std::pin::pin!(future);
         loop {
             match tasks::timeout(SERVICE_POLL, &mut future).await {

@@ -116,7 +116,9 @@ impl ZoneBlobs {
     pub async fn owner(&self, place: &Place) -> Result<Bytes> {
         let place = Arc::new(BlobPlace::decode(place)?);
         let mut footer = BytesMut::new();
-        let mut stream = self.store.stream(&place, place.size..place.stream_size(), true);
+        let mut stream = self
+            .store
+            .stream(&place, place.size..place.stream_size(), true);
         while let Some(bytes) = stream.next().await {
             footer.extend_from_slice(&bytes?);
         }
@@ -144,7 +146,10 @@ impl BlobStore for ZoneBlobs {
     async fn read(&self, place: &Place, range: Range<u64>) -> Result<ByteStream> {
         let place = Arc::new(BlobPlace::decode(place)?);
         if range.start > range.end || range.end > place.size {
-            let text = format!("range {}..{} of {} bytes", range.start, range.end, place.size);
+            let text = format!(
+                "range {}..{} of {} bytes",
+                range.start, range.end, place.size
+            );
             return Err(Error::new(ErrorKind::Invalid, text));
         }
         self.store.stream_begun(&place, range).await
@@ -163,14 +168,25 @@ impl BlobStore for ZoneBlobs {
             true => ErrorKind::Corrupt,
             false => ErrorKind::Unavailable,
         };
-        Err(Error::new(kind, format!("{} stripes can not be decoded", health.stripes_lost)))
+        Err(Error::new(
+            kind,
+            format!("{} stripes can not be decoded", health.stripes_lost),
+        ))
     }
 
     async fn rewrite(&self, place: &Place) -> Result<Written> {
         let owner = self.owner(place).await?;
         let place = Arc::new(BlobPlace::decode(place)?);
         let content = self.store.stream(&place, 0..place.size, true);
-        self.store.put_blob(PutOptions { size: place.size, owner }, content).await
+        self.store
+            .put_blob(
+                PutOptions {
+                    size: place.size,
+                    owner,
+                },
+                content,
+            )
+            .await
     }
 
     fn is_reduced(&self, place: &Place) -> bool {

@@ -37,7 +37,10 @@ impl SegmentMap {
     /// Adds a group just created.
     pub(crate) fn add_group(&self, group: GroupId, disks: &[DiskId]) {
         let places = disks.iter().copied().enumerate().collect();
-        self.groups.write().expect("no holder panics").insert(group, places);
+        self.groups
+            .write()
+            .expect("no holder panics")
+            .insert(group, places);
     }
 
     /// Adds a segment just created.
@@ -51,7 +54,9 @@ impl SegmentMap {
 
     /// Lists the segments of a disk. Names that are gone stay in the map: reading finds out.
     pub(crate) fn scan(&self, handle: &DiskHandle) -> io::Result<()> {
-        let Some(disk) = &handle.disk else { return Ok(()) };
+        let Some(disk) = &handle.disk else {
+            return Ok(());
+        };
         let incarnation = handle.in_service();
         let names = match disk.list(SEGMENT_DIR) {
             Ok(names) => names,
@@ -61,7 +66,10 @@ impl SegmentMap {
         for (group, shard) in names.iter().filter_map(|name| parse_segment_name(name)) {
             self.add(group, shard, handle.id);
         }
-        self.scanned.lock().expect("no holder panics").insert(handle.id, incarnation);
+        self.scanned
+            .lock()
+            .expect("no holder panics")
+            .insert(handle.id, incarnation);
         Ok(())
     }
 
@@ -104,21 +112,33 @@ impl SegmentMap {
     ) -> io::Result<FileRef> {
         let key = (group, shard, handle.id);
         let incarnation = handle.in_service();
-        if !how.fresh {
+        // A disk that is out may have been replaced or unmounted: look at what is there now.
+        if !how.fresh && incarnation.is_some() {
             let files = self.files.lock().expect("no holder panics");
-            let kept = files.get(&key).filter(|kept| kept.incarnation == incarnation);
+            let kept = files
+                .get(&key)
+                .filter(|kept| kept.incarnation == incarnation);
             if let Some(kept) = kept {
                 return Ok(Arc::clone(&kept.file));
             }
         }
         let file = disk.open(&segment_path(group, shard), how.direct)?;
+        if incarnation.is_none() {
+            return Ok(file);
+        }
         let mut files = self.files.lock().expect("no holder panics");
         if files.len() >= FILES_OPEN_MAX {
             // Any will do: those in use are opened again, and there are few misses below the limit.
             let victim = files.keys().next().copied();
             victim.and_then(|victim| files.remove(&victim));
         }
-        files.insert(key, OpenFile { incarnation, file: Arc::clone(&file) });
+        files.insert(
+            key,
+            OpenFile {
+                incarnation,
+                file: Arc::clone(&file),
+            },
+        );
         Ok(file)
     }
 }

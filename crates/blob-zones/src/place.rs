@@ -20,6 +20,8 @@ use crate::settings::SHARD_BLOCK_COUNT_MAX;
 
 /// Newest format of a place this build writes and reads.
 pub const PLACE_FORMAT: u8 = 1;
+/// Tells a place from other bytes, so that a newer format is not taken for damage.
+const MAGIC: u8 = b'P';
 /// Bytes of a segment no offset can be beyond.
 const SEGMENT_SIZE_BYTES_MAX: u64 = u32::MAX as u64;
 
@@ -68,7 +70,10 @@ pub(crate) struct Stripe {
 
 impl PlaceRun {
     pub(crate) fn geometry(&self) -> Geometry {
-        Geometry::new(usize::from(self.data_count), usize::from(self.shard_block_count))
+        Geometry::new(
+            usize::from(self.data_count),
+            usize::from(self.shard_block_count),
+        )
     }
 
     /// Stripe `i` of the run, whose first byte and stripe in the blob are given.
@@ -98,7 +103,9 @@ impl PlaceRun {
             && self.bytes > 0
             && self.offset >= SEGMENT_HEADER_SIZE_BYTES
             && self.offset.is_multiple_of(ALIGNMENT as u64)
-            && self.offset.saturating_add(self.geometry().run_size(self.bytes))
+            && self
+                .offset
+                .saturating_add(self.geometry().run_size(self.bytes))
                 <= SEGMENT_SIZE_BYTES_MAX
     }
 }
@@ -106,12 +113,18 @@ impl PlaceRun {
 impl BlobPlace {
     pub(crate) fn encode(&self) -> Place {
         let mut w = Writer::new();
-        w.u8(PLACE_FORMAT).u64(self.size).u32(self.footer_size);
+        w.u8(MAGIC)
+            .u8(PLACE_FORMAT)
+            .u64(self.size)
+            .u32(self.footer_size);
         w.u64(self.nonce).u64(self.run);
         w.u16(u16::try_from(self.runs.len()).expect("runs are counted when they are added"));
         for run in &self.runs {
             w.bytes(&run.group.0).u64(run.offset);
-            w.u8(run.data_count).u8(run.parity_count).u16(run.shard_block_count).u64(run.bytes);
+            w.u8(run.data_count)
+                .u8(run.parity_count)
+                .u16(run.shard_block_count)
+                .u64(run.bytes);
         }
         Place(Bytes::from(w.0))
     }
@@ -124,6 +137,9 @@ impl BlobPlace {
             Error::new(ErrorKind::Corrupt, text)
         };
         let mut r = Reader::new(&place.0);
+        if r.u8() != Ok(MAGIC) {
+            return Err(damaged());
+        }
         match r.u8() {
             Ok(PLACE_FORMAT) => {}
             Ok(format) if format > PLACE_FORMAT => {
@@ -133,7 +149,11 @@ impl BlobPlace {
             _ => return Err(damaged()),
         }
         let decoded = Self::decode_body(&mut r).map_err(|_| damaged())?;
-        if r.0.is_empty() && decoded.is_sound() { Ok(decoded) } else { Err(damaged()) }
+        if r.0.is_empty() && decoded.is_sound() {
+            Ok(decoded)
+        } else {
+            Err(damaged())
+        }
     }
 
     fn decode_body(r: &mut Reader<'_>) -> std::result::Result<Self, DecodeError> {
@@ -181,7 +201,11 @@ impl BlobPlace {
     pub(crate) fn stripes(&self, range: Range<u64>) -> impl Iterator<Item = Stripe> + Send + use<> {
         let (mut start, mut index) = (0, 0);
         let mut spans = Vec::new();
-        let runs = if range.is_empty() { &[] } else { &self.runs[..] };
+        let runs = if range.is_empty() {
+            &[]
+        } else {
+            &self.runs[..]
+        };
         for run in runs {
             let geometry = run.geometry();
             let count = geometry.stripe_count(run.bytes);
@@ -193,9 +217,11 @@ impl BlobPlace {
             index += count;
         }
         let ids = (self.run, self.nonce);
-        spans.into_iter().flat_map(move |(run, start, index, span)| {
-            span.map(move |i| run.stripe(ids, start, index, i))
-        })
+        spans
+            .into_iter()
+            .flat_map(move |(run, start, index, span)| {
+                span.map(move |i| run.stripe(ids, start, index, i))
+            })
     }
 }
 
@@ -277,7 +303,13 @@ pub(crate) mod tests {
         };
         let runs = vec![run(1, 2 * 16 * 65_472 * 3), run(2, 1_000_100)];
         let size = runs.iter().map(|run| run.bytes).sum::<u64>() - 100;
-        BlobPlace { size, footer_size: 100, nonce: 77, run: 4, runs }
+        BlobPlace {
+            size,
+            footer_size: 100,
+            nonce: 77,
+            run: 4,
+            runs,
+        }
     }
 
     #[test]
@@ -294,7 +326,7 @@ pub(crate) mod tests {
     #[test]
     fn place_of_a_newer_format_is_refused_by_number_and_not_called_corrupt() {
         let mut bytes = sample().encode().0.to_vec();
-        bytes[0] = 2;
+        bytes[1] = 2;
         let error = BlobPlace::decode(&Place(bytes.into())).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unavailable);
         assert!(error.message.contains("format 2"));
@@ -303,7 +335,10 @@ pub(crate) mod tests {
     #[test]
     fn place_of_format_1_in_testdata_stays_readable() {
         let golden = include_bytes!("../testdata/place-1.bin");
-        assert_eq!(BlobPlace::decode(&Place(Bytes::from_static(golden))).unwrap(), sample());
+        assert_eq!(
+            BlobPlace::decode(&Place(Bytes::from_static(golden))).unwrap(),
+            sample()
+        );
         assert_eq!(&sample().encode().0[..], golden);
     }
 
@@ -313,7 +348,10 @@ pub(crate) mod tests {
         let stripes = |range| place.stripes(range).collect::<Vec<_>>();
         let all = stripes(0..place.stream_size());
         assert_eq!(all.len(), 4);
-        assert_eq!(all.iter().map(|s| s.bytes).sum::<u64>(), place.stream_size());
+        assert_eq!(
+            all.iter().map(|s| s.bytes).sum::<u64>(),
+            place.stream_size()
+        );
         for (i, stripe) in all.iter().enumerate() {
             assert_eq!(stripe.index as usize, i);
             let one = stripes(stripe.start..stripe.start + 1);

@@ -55,7 +55,10 @@ impl Store {
         content: ByteStream,
     ) -> Result<Written> {
         if options.owner.len() > OWNER_SIZE_BYTES_MAX {
-            let text = format!("owner of {} bytes is above {OWNER_SIZE_BYTES_MAX}", options.owner.len());
+            let text = format!(
+                "owner of {} bytes is above {OWNER_SIZE_BYTES_MAX}",
+                options.owner.len()
+            );
             return Err(Error::new(ErrorKind::Invalid, text));
         }
         let mut outcome = self.upload(&options, content).await?;
@@ -63,18 +66,28 @@ impl Store {
             if !self.must_rewrite(&outcome) {
                 return Ok(self.written(outcome));
             }
-            tracing::warn!(size = options.size, "disks failed while a blob was written: writing it anew");
+            tracing::warn!(
+                size = options.size,
+                "disks failed while a blob was written: writing it anew"
+            );
             let place = Arc::new(outcome.place);
             let written = self.stream(&place, 0..place.size, false);
-            outcome = self.upload(&options, written).await.map_err(|error| match error.kind {
-                ErrorKind::Corrupt => {
-                    Error::new(ErrorKind::Unavailable, "too many disks failed while a blob was written")
-                }
-                _ => error,
-            })?;
+            outcome = self
+                .upload(&options, written)
+                .await
+                .map_err(|error| match error.kind {
+                    ErrorKind::Corrupt => Error::new(
+                        ErrorKind::Unavailable,
+                        "too many disks failed while a blob was written",
+                    ),
+                    _ => error,
+                })?;
         }
         if self.must_rewrite(&outcome) {
-            return Err(Error::new(ErrorKind::Unavailable, "disks keep failing while a blob is written"));
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "disks keep failing while a blob is written",
+            ));
         }
         Ok(self.written(outcome))
     }
@@ -97,7 +110,9 @@ impl Store {
 
     /// Whether another code would be used if every disk were in service.
     pub(crate) fn is_reduced_place(&self, place: &BlobPlace) -> bool {
-        let Some(full) = self.full_code() else { return false };
+        let Some(full) = self.full_code() else {
+            return false;
+        };
         let is_full = |run: &PlaceRun| {
             usize::from(run.data_count) == full.data_count
                 && usize::from(run.parity_count) == full.parity_count
@@ -105,7 +120,11 @@ impl Store {
         !place.runs.iter().all(is_full)
     }
 
-    async fn upload(self: &Arc<Self>, options: &PutOptions, content: ByteStream) -> Result<Outcome> {
+    async fn upload(
+        self: &Arc<Self>,
+        options: &PutOptions,
+        content: ByteStream,
+    ) -> Result<Outcome> {
         let nonce = self.random.next_u64();
         let footer = encode_footer(options.size, nonce, &options.owner);
         let place = BlobPlace {
@@ -136,12 +155,17 @@ impl Upload {
     /// Reads the stream to its end: what it says last (a checksum that does not match) counts too.
     async fn feed_content(&mut self, size: u64, mut content: ByteStream) -> Result<()> {
         let mismatch = |what| {
-            Error::new(ErrorKind::Invalid, format!("content has {what} than the {size} bytes announced"))
+            Error::new(
+                ErrorKind::Invalid,
+                format!("content has {what} than the {size} bytes announced"),
+            )
         };
         let mut left = size;
         while let Some(bytes) = content.next().await {
             let bytes = bytes?;
-            left = left.checked_sub(bytes.len() as u64).ok_or_else(|| mismatch("more"))?;
+            left = left
+                .checked_sub(bytes.len() as u64)
+                .ok_or_else(|| mismatch("more"))?;
             self.feed(bytes).await?;
         }
         if left > 0 {
@@ -174,7 +198,10 @@ impl Upload {
         };
         if !self.extent.as_ref().is_some_and(is_usable) {
             self.extent = None;
-            let extent = self.store.extent(self.place.stream_size() - self.begun).await?;
+            let extent = self
+                .store
+                .extent(self.place.stream_size() - self.begun)
+                .await?;
             self.begin_run(&extent)?;
             self.extent = Some(extent);
         }
@@ -193,11 +220,13 @@ impl Upload {
             run: self.place.run,
             nonce: self.place.nonce,
         };
-        // From here on the disks may hold it: the extent keeps the room.
-        extent.used_bytes += bytes;
         self.begun += bytes;
         self.stripe_count += 1;
-        self.place.runs.last_mut().expect("begun with the extent").bytes += bytes;
+        self.place
+            .runs
+            .last_mut()
+            .expect("begun with the extent")
+            .bytes += bytes;
         Ok((stripe, StripeBuf::new(stripe)))
     }
 
@@ -215,7 +244,11 @@ impl Upload {
             bytes: 0,
         });
         self.groups.insert(group.id, Arc::clone(group));
-        if self.place.runs.len() > usize::from(u16::MAX) { Err(too_large()) } else { Ok(()) }
+        if self.place.runs.len() > usize::from(u16::MAX) {
+            Err(too_large())
+        } else {
+            Ok(())
+        }
     }
 
     /// Encodes the stripe and hands its shards to the disks.
@@ -223,6 +256,12 @@ impl Upload {
         while self.in_flight.len() >= STRIPES_IN_FLIGHT_MAX {
             self.settle_oldest().await;
         }
+        // From here on the disks may hold it: the extent keeps the room.
+        let extent = self
+            .extent
+            .as_mut()
+            .expect("a stripe is begun and flushed in one extent");
+        extent.used_bytes += stripe.bytes;
         let group = Arc::clone(&self.groups[&stripe.group]);
         let disks = group.disk_ids();
         let shards = tasks::blocking(move || buf.seal(&disks)).await;
@@ -239,11 +278,16 @@ impl Upload {
 
     async fn settle_oldest(&mut self) {
         for (group, lane, queued) in self.in_flight.pop_front().into_iter().flatten() {
-            let answer = self.store.lanes.while_served(lane.served(), queued.answer()).await;
+            let answer = self
+                .store
+                .lanes
+                .while_served(lane.served(), queued.answer())
+                .await;
             match answer {
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
-                    self.store.disk_failed(lane.served(), &error.message, error.full);
+                    self.store
+                        .disk_failed(lane.served(), &error.message, error.full);
                     self.shard_failed(group);
                 }
                 None => self.shard_failed(group),
@@ -265,7 +309,11 @@ impl Upload {
         for group in &groups {
             let mut syncs = InFlight::new();
             for (lane, file) in group.lanes.iter().zip(&group.files) {
-                let sync = self.store.lanes.while_served(lane.served(), lane.sync(file)).await;
+                let sync = self
+                    .store
+                    .lanes
+                    .while_served(lane.served(), lane.sync(file))
+                    .await;
                 match sync {
                     Some(sync) => syncs.push((group.id, Arc::clone(lane), sync)),
                     None => self.shard_failed(group.id),
@@ -278,7 +326,11 @@ impl Upload {
         }
         self.place.runs.retain(|run| run.bytes > 0);
         let served = groups.iter().flat_map(|group| group.served()).collect();
-        Ok(Outcome { place: self.place.clone(), served, failed: self.failed })
+        Ok(Outcome {
+            place: self.place.clone(),
+            served,
+            failed: self.failed,
+        })
     }
 }
 

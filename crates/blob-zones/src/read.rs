@@ -136,7 +136,10 @@ impl Store {
         tasks::blocking(move || {
             let _permit = permit;
             let read = self.read_blocks(&stripe, &source, blocks, fresh);
-            ShardRead { source, blocks: read.ok() }
+            ShardRead {
+                source,
+                blocks: read.ok(),
+            }
         })
         .await
     }
@@ -149,22 +152,33 @@ impl Store {
         fresh: bool,
     ) -> io::Result<ShardBlocks> {
         let disk = source.disk.disk.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        let how = OpenHow { direct: self.settings.direct, fresh };
-        let file = self.map.open(&source.disk, disk, stripe.group, source.shard, how)?;
+        let how = OpenHow {
+            direct: self.settings.direct,
+            fresh,
+        };
+        let file = self
+            .map
+            .open(&source.disk, disk, stripe.group, source.shard, how)?;
         let range = stripe.block_bytes(&blocks);
         let bytes = read_where_possible(&*file, stripe.offset, &range)?;
         let good = blocks.clone().map(|block| {
             let start = (block - blocks.start) * BLOCK_SIZE_BYTES;
             let end = (start + BLOCK_SIZE_BYTES).min(bytes.len());
             let identity = stripe.identity(source.shard, block);
-            bytes.get(start..end).is_some_and(|bytes| identity.verify(bytes, source.disk.id))
+            bytes
+                .get(start..end)
+                .is_some_and(|bytes| identity.verify(bytes, source.disk.id))
         });
-        Ok(ShardBlocks { good: good.collect(), blocks, bytes: Bytes::from_owner(bytes) })
+        Ok(ShardBlocks {
+            good: good.collect(),
+            blocks,
+            bytes: Bytes::from_owner(bytes),
+        })
     }
 }
 
-/// Reads `range` of a shard. A part that can not be read stays zero: a bad sector must not hide the
-/// good blocks beside it. What lies beyond the end of the file is zero too, and fails its checksum.
+/// Reads `range` of a shard, less where the file ends. A part that can not be read is zero: a bad
+/// sector must not hide the good blocks beside it.
 fn read_where_possible(
     file: &dyn DiskFile,
     offset: u64,
@@ -173,7 +187,8 @@ fn read_where_possible(
     let mut bytes = AlignedBuf::zeroed(align_up(range.len()));
     debug_assert!(range.start.is_multiple_of(ALIGNMENT));
     let at = offset + range.start as u64;
-    if file.read_at(at, &mut bytes).is_ok() {
+    if let Ok(size) = file.read_at(at, &mut bytes) {
+        bytes.truncate(size);
         return Ok(bytes);
     }
     let mut at = at;
@@ -231,10 +246,20 @@ impl Gather {
         pieces: &[(usize, Range<usize>)],
         sources: Vec<Vec<Source>>,
     ) -> Self {
-        let wanted: Vec<(usize, Range<usize>)> =
-            pieces.iter().map(|(shard, bytes)| (*shard, blocks_of(bytes))).collect();
-        let start = wanted.iter().map(|(_, blocks)| blocks.start).min().unwrap_or(0);
-        let end = wanted.iter().map(|(_, blocks)| blocks.end).max().unwrap_or(0);
+        let wanted: Vec<(usize, Range<usize>)> = pieces
+            .iter()
+            .map(|(shard, bytes)| (*shard, blocks_of(bytes)))
+            .collect();
+        let start = wanted
+            .iter()
+            .map(|(_, blocks)| blocks.start)
+            .min()
+            .unwrap_or(0);
+        let end = wanted
+            .iter()
+            .map(|(_, blocks)| blocks.end)
+            .max()
+            .unwrap_or(0);
         Self {
             store: Arc::clone(store),
             stripe,
@@ -262,7 +287,11 @@ impl Gather {
                 Ok(Some(read)) => self.take(read),
                 Ok(None) if stage == Stage::All => return,
                 Ok(None) | Err(_) => {
-                    stage = if stage == Stage::First { Stage::InService } else { Stage::All };
+                    stage = if stage == Stage::First {
+                        Stage::InService
+                    } else {
+                        Stage::All
+                    };
                     self.ask_more(&mut reads, stage);
                 }
             }
@@ -271,15 +300,21 @@ impl Gather {
 
     fn ask_first(&mut self, reads: &mut Reads) {
         let in_service = |sources: &Vec<Source>| sources.first().is_some_and(Source::is_in_service);
-        if self.wanted.iter().all(|(shard, _)| in_service(&self.sources[*shard])) {
+        if self
+            .wanted
+            .iter()
+            .all(|(shard, _)| in_service(&self.sources[*shard]))
+        {
             for (shard, blocks) in self.wanted.clone() {
                 self.ask(reads, self.sources[shard][0].clone(), blocks);
             }
             return;
         }
         let enough = self.sources.iter().filter(|sources| in_service(sources));
-        let enough: Vec<Source> =
-            enough.take(self.stripe.data_count).map(|sources| sources[0].clone()).collect();
+        let enough: Vec<Source> = enough
+            .take(self.stripe.data_count)
+            .map(|sources| sources[0].clone())
+            .collect();
         for source in enough {
             self.ask(reads, source, self.columns.clone());
         }
@@ -327,7 +362,9 @@ impl Gather {
 
     fn good_count(&self, block: usize) -> usize {
         let shards = 0..self.stripe.shard_count();
-        shards.filter(|shard| self.payloads.contains_key(&(*shard, block))).count()
+        shards
+            .filter(|shard| self.payloads.contains_key(&(*shard, block)))
+            .count()
     }
 
     fn is_satisfied(&self) -> bool {
@@ -349,9 +386,15 @@ impl Gather {
         let sources = || self.sources.iter();
         let some_out = sources().flatten().any(|source| !source.is_in_service());
         let unknown = sources().any(Vec::is_empty) && !self.store.all_in_service();
-        let stripe = format!("stripe {} at {} of {}", self.stripe.index, self.stripe.offset, self.stripe.group);
+        let stripe = format!(
+            "stripe {} at {} of {}",
+            self.stripe.index, self.stripe.offset, self.stripe.group
+        );
         if timed_out || some_out || unknown {
-            Error::new(ErrorKind::Unavailable, format!("{stripe}: too few of its disks answer"))
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("{stripe}: too few of its disks answer"),
+            )
         } else {
             Error::new(ErrorKind::Corrupt, format!("{stripe}: too few good shards"))
         }
@@ -401,10 +444,14 @@ pub(crate) fn decode(
             .map(|shard| payloads.get(&(shard, block)).map(|payload| &payload[..]))
             .collect();
         let size = stripe.column_payload(block);
-        let mut rebuilt: Vec<(usize, Vec<u8>)> =
-            shards.into_iter().map(|shard| (shard, vec![0; size])).collect();
-        let mut targets: Vec<(usize, &mut [u8])> =
-            rebuilt.iter_mut().map(|(shard, bytes)| (*shard, &mut bytes[..])).collect();
+        let mut rebuilt: Vec<(usize, Vec<u8>)> = shards
+            .into_iter()
+            .map(|shard| (shard, vec![0; size]))
+            .collect();
+        let mut targets: Vec<(usize, &mut [u8])> = rebuilt
+            .iter_mut()
+            .map(|(shard, bytes)| (*shard, &mut bytes[..]))
+            .collect();
         codec.rebuild(&present, &mut targets).map_err(internal)?;
         for (shard, bytes) in rebuilt {
             payloads.insert((shard, block), Bytes::from(bytes));

@@ -43,7 +43,11 @@ struct Checked {
 
 impl Store {
     /// Looks at all shards of a blob and, with `repair`, rewrites the bad ones.
-    pub(crate) async fn inspect(self: &Arc<Self>, place: &BlobPlace, repair: bool) -> Result<Health> {
+    pub(crate) async fn inspect(
+        self: &Arc<Self>,
+        place: &BlobPlace,
+        repair: bool,
+    ) -> Result<Health> {
         let mut health = Health::default();
         let mut homes: HashMap<GroupId, Home> = HashMap::new();
         for stripe in place.stripes(0..place.stream_size()) {
@@ -54,7 +58,8 @@ impl Store {
                     health.shards_bad -= self.repair_headers(&stripe, home).await;
                 }
             }
-            self.inspect_stripe(&stripe, &homes[&stripe.group], repair, &mut health).await?;
+            self.inspect_stripe(&stripe, &homes[&stripe.group], repair, &mut health)
+                .await?;
         }
         Ok(health)
     }
@@ -81,8 +86,16 @@ impl Store {
     /// Reads the headers of a group's segments.
     async fn home(self: &Arc<Self>, stripe: &Stripe) -> Result<Home> {
         let sources = self.sources(stripe.group, stripe.shard_count()).await;
-        let mut home = Home { header: None, disks: Vec::new(), headers_bad: HashSet::new() };
-        for source in sources.iter().flatten().filter(|source| source.is_in_service()) {
+        let mut home = Home {
+            header: None,
+            disks: Vec::new(),
+            headers_bad: HashSet::new(),
+        };
+        for source in sources
+            .iter()
+            .flatten()
+            .filter(|source| source.is_in_service())
+        {
             match self.read_header(stripe, source).await {
                 Some(Ok(header)) => {
                     let newest = home.header.as_ref().map(|newest| newest.sequence);
@@ -91,7 +104,8 @@ impl Store {
                     }
                 }
                 Some(Err(HeaderError::Newer(format))) => {
-                    let text = format!("segment of format {format} is newer than this program reads");
+                    let text =
+                        format!("segment of format {format} is newer than this program reads");
                     return Err(Error::new(ErrorKind::Unavailable, text));
                 }
                 Some(Err(HeaderError::Damaged)) => {
@@ -115,7 +129,10 @@ impl Store {
         source: &Source,
     ) -> Option<std::result::Result<SegmentHeader, HeaderError>> {
         let disk = source.disk.disk.clone()?;
-        let (path, direct) = (segment_path(stripe.group, source.shard), self.settings.direct);
+        let (path, direct) = (
+            segment_path(stripe.group, source.shard),
+            self.settings.direct,
+        );
         let permit = self.lanes.read_permit(source.disk.id).await;
         let read = move || {
             let _permit = permit;
@@ -134,7 +151,11 @@ impl Store {
                 && usize::from(header.data_count) == stripe.data_count
                 && header.disks.len() == stripe.shard_count()
                 && header.disks[source.shard] == source.disk.id;
-            if is_ours { Ok(header) } else { Err(HeaderError::Damaged) }
+            if is_ours {
+                Ok(header)
+            } else {
+                Err(HeaderError::Damaged)
+            }
         }))
     }
 
@@ -142,12 +163,19 @@ impl Store {
     async fn check_stripe(self: &Arc<Self>, stripe: &Stripe, home: &Home) -> Checked {
         let mut sources: Vec<Source> = Vec::new();
         for (shard, disk) in home.disks.iter().enumerate() {
-            sources.extend(disk.iter().map(|disk| Source { shard, disk: Arc::clone(disk) }));
+            sources.extend(disk.iter().map(|disk| Source {
+                shard,
+                disk: Arc::clone(disk),
+            }));
         }
-        for source in self.sources(stripe.group, stripe.shard_count()).await.into_iter().flatten() {
-            let is_home = |known: &Source| {
-                known.shard == source.shard && known.disk.id == source.disk.id
-            };
+        for source in self
+            .sources(stripe.group, stripe.shard_count())
+            .await
+            .into_iter()
+            .flatten()
+        {
+            let is_home =
+                |known: &Source| known.shard == source.shard && known.disk.id == source.disk.id;
             if !sources.iter().any(is_home) {
                 sources.push(source);
             }
@@ -197,7 +225,9 @@ impl Store {
         let Some((disk, header)) = home.disks[shard].as_ref().zip(home.header.as_ref()) else {
             return false;
         };
-        let Some(lane) = self.lanes.lane(disk) else { return false };
+        let Some(lane) = self.lanes.lane(disk) else {
+            return false;
+        };
         let mut bytes = AlignedBuf::zeroed(stripe.shard_size());
         for block in 0..stripe.block_count() {
             let payload = &payloads[&(shard, block)];
@@ -221,7 +251,10 @@ impl Store {
         let disk = lane.disk.disk.clone()?;
         let (direct, group) = (self.settings.direct, header.group);
         let open = move || open_or_create(&disk, &header, direct);
-        let opened = self.lanes.while_served(lane.served(), tasks::blocking(open)).await?;
+        let opened = self
+            .lanes
+            .while_served(lane.served(), tasks::blocking(open))
+            .await?;
         match opened {
             Ok((file, created)) => {
                 if created {
@@ -230,7 +263,11 @@ impl Store {
                 Some(Arc::new(SegmentFile::new(file)))
             }
             Err(error) => {
-                self.disk_failed(lane.served(), &error.to_string(), crate::groups::is_full(&error));
+                self.disk_failed(
+                    lane.served(),
+                    &error.to_string(),
+                    crate::groups::is_full(&error),
+                );
                 None
             }
         }
@@ -257,10 +294,14 @@ impl Store {
         let mut repaired = 0;
         let Some(header) = &home.header else { return 0 };
         for shard in &home.headers_bad {
-            let lane = home.disks[*shard].as_ref().and_then(|disk| self.lanes.lane(disk));
+            let lane = home.disks[*shard]
+                .as_ref()
+                .and_then(|disk| self.lanes.lane(disk));
             let Some(lane) = lane else { continue };
             let header = header.of_shard(*shard);
-            let Some(file) = self.segment_for_repair(&lane, header.clone()).await else { continue };
+            let Some(file) = self.segment_for_repair(&lane, header.clone()).await else {
+                continue;
+            };
             if self.write_synced(&lane, &file, 0, header.encode()).await {
                 tracing::info!(group = %stripe.group, shard, "segment header repaired");
                 repaired += 1;
@@ -303,7 +344,8 @@ impl Store {
     async fn repair_found(self: &Arc<Self>, stripe: &Stripe) -> Result<()> {
         let home = self.home(stripe).await?;
         self.repair_headers(stripe, &home).await;
-        self.inspect_stripe(stripe, &home, true, &mut Health::default()).await
+        self.inspect_stripe(stripe, &home, true, &mut Health::default())
+            .await
     }
 }
 
@@ -312,7 +354,9 @@ fn check(stripe: &Stripe, home: &Home, reads: Vec<ShardRead>) -> Checked {
     let mut good = HashSet::new();
     for read in reads {
         let shard = read.source.shard;
-        let is_home = home.disks[shard].as_ref().is_some_and(|disk| disk.id == read.source.disk.id);
+        let is_home = home.disks[shard]
+            .as_ref()
+            .is_some_and(|disk| disk.id == read.source.disk.id);
         if is_home && read.is_good() && read.source.is_in_service() {
             good.insert(shard);
         }
@@ -325,11 +369,19 @@ fn check(stripe: &Stripe, home: &Home, reads: Vec<ShardRead>) -> Checked {
     }
     let column_good = |block: usize| {
         let shards = 0..stripe.shard_count();
-        shards.filter(|shard| payloads.contains_key(&(*shard, block))).count()
+        shards
+            .filter(|shard| payloads.contains_key(&(*shard, block)))
+            .count()
     };
     let decodable = (0..stripe.block_count()).all(|block| column_good(block) >= stripe.data_count);
-    let bad = (0..stripe.shard_count()).filter(|shard| !good.contains(shard)).collect();
-    Checked { payloads, bad, decodable }
+    let bad = (0..stripe.shard_count())
+        .filter(|shard| !good.contains(shard))
+        .collect();
+    Checked {
+        payloads,
+        bad,
+        decodable,
+    }
 }
 
 /// The file, and whether it had to be created.

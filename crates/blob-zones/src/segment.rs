@@ -81,8 +81,13 @@ pub(crate) enum HeaderError {
 impl SegmentHeader {
     pub(crate) fn encode(&self) -> AlignedBuf {
         let mut w = Writer::new();
-        w.bytes(MAGIC).u32(SEGMENT_FORMAT).bytes(&self.store.0).bytes(&self.group.0);
-        w.u8(self.shard_index).u8(self.data_count).u8(self.parity_count);
+        w.bytes(MAGIC)
+            .u32(SEGMENT_FORMAT)
+            .bytes(&self.store.0)
+            .bytes(&self.group.0);
+        w.u8(self.shard_index)
+            .u8(self.data_count)
+            .u8(self.parity_count);
         w.u64(self.run).u64(self.sequence);
         w.u16(u16::try_from(self.disks.len()).expect("a group has few disks"));
         for disk in &self.disks {
@@ -96,7 +101,9 @@ impl SegmentHeader {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let (body, sum) = bytes.split_at_checked(CHECKSUM_AT).ok_or(HeaderError::Damaged)?;
+        let (body, sum) = bytes
+            .split_at_checked(CHECKSUM_AT)
+            .ok_or(HeaderError::Damaged)?;
         if !body.starts_with(MAGIC) || checksum128(CHECKSUM_SEED, &[body]) != sum {
             return Err(HeaderError::Damaged);
         }
@@ -132,7 +139,10 @@ impl SegmentHeader {
     /// The header of another shard of the same group.
     pub(crate) fn of_shard(&self, shard_index: usize) -> Self {
         let shard_index = u8::try_from(shard_index).expect("a group has few shards");
-        Self { shard_index, ..self.clone() }
+        Self {
+            shard_index,
+            ..self.clone()
+        }
     }
 }
 
@@ -145,7 +155,10 @@ pub(crate) struct SegmentFile {
 
 impl SegmentFile {
     pub(crate) fn new(inner: FileRef) -> Self {
-        Self { inner, sealed: Mutex::new(None) }
+        Self {
+            inner,
+            sealed: Mutex::new(None),
+        }
     }
 
     fn check(&self) -> io::Result<()> {
@@ -157,7 +170,10 @@ impl SegmentFile {
 
     fn sealing(&self, result: io::Result<()>) -> io::Result<()> {
         if let Err(error) = &result {
-            self.sealed.lock().expect("no holder panics").get_or_insert(error.kind());
+            self.sealed
+                .lock()
+                .expect("no holder panics")
+                .get_or_insert(error.kind());
         }
         result
     }
@@ -215,9 +231,16 @@ pub(crate) mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.to_vec();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(SegmentHeader::decode(&bad), Err(HeaderError::Damaged), "bit {bit}");
+            assert_eq!(
+                SegmentHeader::decode(&bad),
+                Err(HeaderError::Damaged),
+                "bit {bit}"
+            );
         }
-        assert_eq!(SegmentHeader::decode(&bytes[..4095]), Err(HeaderError::Damaged));
+        assert_eq!(
+            SegmentHeader::decode(&bytes[..4095]),
+            Err(HeaderError::Damaged)
+        );
     }
 
     #[test]
@@ -241,7 +264,15 @@ pub(crate) mod tests {
         let path = segment_path(GroupId([0xab; 16]), 11);
         let name = path.strip_prefix("segments/").unwrap();
         assert_eq!(parse_segment_name(name), Some((GroupId([0xab; 16]), 11)));
-        for bad in ["", "x.seg", "00.1.seg", "lost+found", "ab.1.2.seg", "..seg", ".300.seg"] {
+        for bad in [
+            "",
+            "x.seg",
+            "00.1.seg",
+            "lost+found",
+            "ab.1.2.seg",
+            "..seg",
+            ".300.seg",
+        ] {
             assert_eq!(parse_segment_name(bad), None, "{bad}");
         }
     }

@@ -68,7 +68,11 @@ impl Store {
     }
 
     /// The disks of each shard, those in service first. Lists disks again when a shard is unknown.
-    pub(crate) async fn sources(self: &Arc<Self>, group: GroupId, shards: usize) -> Vec<Vec<Source>> {
+    pub(crate) async fn sources(
+        self: &Arc<Self>,
+        group: GroupId,
+        shards: usize,
+    ) -> Vec<Vec<Source>> {
         let mut found = self.map.disks_of(group, shards);
         if found.iter().any(Vec::is_empty) {
             let unknown = found.iter().all(Vec::is_empty);
@@ -76,13 +80,19 @@ impl Store {
             found = self.map.disks_of(group, shards);
         }
         let sources = found.into_iter().enumerate();
-        sources.map(|(shard, disks)| self.sources_of(shard, &disks)).collect()
+        sources
+            .map(|(shard, disks)| self.sources_of(shard, &disks))
+            .collect()
     }
 
     fn sources_of(&self, shard: usize, disks: &[DiskId]) -> Vec<Source> {
         let handles = disks.iter().filter_map(|id| self.disks.find(*id));
-        let mut sources: Vec<Source> =
-            handles.map(|disk| Source { shard, disk: Arc::clone(disk) }).collect();
+        let mut sources: Vec<Source> = handles
+            .map(|disk| Source {
+                shard,
+                disk: Arc::clone(disk),
+            })
+            .collect();
         sources.sort_by_key(|source| !source.is_in_service());
         sources
     }
@@ -90,7 +100,9 @@ impl Store {
     async fn scan_again(self: &Arc<Self>, unknown: bool) {
         let all = unknown && self.map.may_scan_all(self.clock.monotonic());
         for disk in self.disks.all() {
-            let Some(incarnation) = disk.in_service() else { continue };
+            let Some(incarnation) = disk.in_service() else {
+                continue;
+            };
             if all || self.map.is_stale(disk) {
                 let (store, handle) = (Arc::clone(self), Arc::clone(disk));
                 let scan = tasks::blocking(move || store.scan_disk(&handle));
@@ -102,6 +114,9 @@ impl Store {
 
     /// Whether every disk of the store is in service.
     pub(crate) fn all_in_service(&self) -> bool {
-        self.disks.all().iter().all(|disk| disk.in_service().is_some())
+        self.disks
+            .all()
+            .iter()
+            .all(|disk| disk.in_service().is_some())
     }
 }

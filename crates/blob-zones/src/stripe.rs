@@ -29,8 +29,14 @@ pub(crate) fn payload_range(stripe: &Stripe, block: usize) -> Range<usize> {
 impl StripeBuf {
     pub(crate) fn new(stripe: Stripe) -> Self {
         let size = stripe.shard_size();
-        let shards = (0..stripe.shard_count()).map(|_| AlignedBuf::zeroed(size)).collect();
-        Self { stripe, shards, filled: 0 }
+        let shards = (0..stripe.shard_count())
+            .map(|_| AlignedBuf::zeroed(size))
+            .collect();
+        Self {
+            stripe,
+            shards,
+            filled: 0,
+        }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -44,7 +50,10 @@ impl StripeBuf {
         let mut done = 0;
         while done < bytes.len() {
             let at = self.filled + done;
-            let (shard, in_shard) = (at / self.stripe.shard_payload, at % self.stripe.shard_payload);
+            let (shard, in_shard) = (
+                at / self.stripe.shard_payload,
+                at % self.stripe.shard_payload,
+            );
             let block = in_shard / BLOCK_PAYLOAD_BYTES_MAX;
             let mut target = payload_range(&self.stripe, block);
             target.start += in_shard % BLOCK_PAYLOAD_BYTES_MAX;
@@ -67,9 +76,13 @@ impl StripeBuf {
         for block in 0..stripe.block_count() {
             let range = payload_range(&stripe, block);
             let data: Vec<&[u8]> = data.iter().map(|shard| &shard[range.clone()]).collect();
-            let mut parity: Vec<&mut [u8]> =
-                parity.iter_mut().map(|shard| &mut shard[range.clone()]).collect();
-            codec.encode(&data, &mut parity).expect("columns have one length");
+            let mut parity: Vec<&mut [u8]> = parity
+                .iter_mut()
+                .map(|shard| &mut shard[range.clone()])
+                .collect();
+            codec
+                .encode(&data, &mut parity)
+                .expect("columns have one length");
         }
         for (index, shard) in self.shards.iter_mut().enumerate() {
             for block in 0..stripe.block_count() {

@@ -16,7 +16,8 @@ async fn run(zones: usize, per_zone: usize) {
             disk: Arc::new(RealDisk::new(folder.path().join(i.to_string()))) as DiskRef,
         })
         .collect();
-    let open = strongroom_zones::open(&specs, OpenOptions::default(), Arc::new(SystemRandom)).unwrap();
+    let open =
+        strongroom_zones::open(&specs, OpenOptions::default(), Arc::new(SystemRandom)).unwrap();
     let settings = Settings {
         segment_size: 4 * 1024 * 1024,
         stripe_size: 512 * 1024,
@@ -37,10 +38,17 @@ async fn run(zones: usize, per_zone: usize) {
         let (store, owners) = (blobs.clone(), blobs.clone());
         let owner_of = move |place: &_| {
             tokio::task::block_in_place(|| {
-                tokio::runtime::Handle::current().block_on(owners.owner(place)).ok()
+                tokio::runtime::Handle::current()
+                    .block_on(owners.owner(place))
+                    .ok()
             })
         };
-        async move { Subject { store, owner_of: Some(Arc::new(owner_of)) } }
+        async move {
+            Subject {
+                store,
+                owner_of: Some(Arc::new(owner_of)),
+            }
+        }
     })
     .await;
 }

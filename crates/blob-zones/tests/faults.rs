@@ -18,12 +18,15 @@ async fn a_disk_that_fails_in_the_middle_of_a_put_costs_the_client_nothing() {
         for writes in [0, 1, 2, 4, 9] {
             let rig = Rig::new(3, per_zone);
             let open = rig.open();
-            let bytes = content(writes as u64, 2_000_000);
+            let bytes = content(writes as u64, 3_000_000);
             rig.disks[1].set_faults(|faults| faults.writes_good = Some(writes));
             let written = open.put(&bytes).await;
             assert!((written.durable)());
             assert!(written.reduced);
-            assert!(matches!(open.handle(1).out_reason(), Some(OutReason::Failed(_))));
+            assert!(matches!(
+                open.handle(1).out_reason(),
+                Some(OutReason::Failed(_))
+            ));
             rig.disks[1].wipe();
             open.take_out(0);
             rig.disks[0].wipe();
@@ -41,13 +44,20 @@ async fn h35_a_failed_sync_takes_the_disk_out_and_the_blob_is_written_elsewhere(
     rig.disks[4].set_faults(|faults| faults.syncs_fail = true);
     let bytes = content(1, 300_000);
     let written = open.put(&bytes).await;
-    assert!(matches!(open.handle(4).out_reason(), Some(OutReason::Failed(_))));
+    assert!(matches!(
+        open.handle(4).out_reason(),
+        Some(OutReason::Failed(_))
+    ));
     assert!((written.durable)());
     rig.power_cut();
     let again = rig.open();
     again.take_out(4);
     let health = again.blobs.verify(&written.place).await.unwrap();
-    assert_eq!((health.shards_bad, health.stripes_lost), (0, 0), "no shard is on the bad disk");
+    assert_eq!(
+        (health.shards_bad, health.stripes_lost),
+        (0, 0),
+        "no shard is on the bad disk"
+    );
     again.assert_reads(&written.place, &bytes).await;
 }
 
@@ -98,7 +108,10 @@ async fn a_full_disk_is_left_out_and_stays_in_service() {
     assert!(written.reduced);
     assert_eq!(open.handle(3).out_reason(), None);
     open.assert_reads(&written.place, &bytes).await;
-    assert_eq!(open.blobs.verify(&written.place).await.unwrap().shards_bad, 0);
+    assert_eq!(
+        open.blobs.verify(&written.place).await.unwrap().shards_bad,
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,8 +120,10 @@ async fn a_store_with_a_member_that_is_full_answers_full_and_reads_on() {
     let open = rig.open();
     let bytes = content(1, 100_000);
     let place = open.put(&bytes).await.place;
-    let faults: [fn(&mut common::Faults); 2] =
-        [|faults| faults.writes_full = true, |faults| faults.space_free = Some(1000)];
+    let faults: [fn(&mut common::Faults); 2] = [
+        |faults| faults.writes_full = true,
+        |faults| faults.space_free = Some(1000),
+    ];
     for fault in faults {
         rig.disks[1].set_faults(fault);
         let big = content(2, 3_000_000);
@@ -141,7 +156,11 @@ async fn a_read_does_not_wait_for_a_disk_that_hangs() {
     rig.disks[0].set_faults(|faults| faults.reads_hang = true);
     rig.disks[3].set_faults(|faults| faults.reads_hang = true);
     open.assert_reads(&place, &bytes).await;
-    assert_eq!(open.handle(0).out_reason(), None, "H32: slowness is not judged here");
+    assert_eq!(
+        open.handle(0).out_reason(),
+        None,
+        "H32: slowness is not judged here"
+    );
     for disk in [0, 3] {
         rig.disks[disk].set_faults(|faults| faults.reads_hang = false);
     }
@@ -161,7 +180,10 @@ async fn h8_a_put_goes_on_when_a_hung_disk_is_put_out_and_the_late_write_harms_n
         async move { open.put(&bytes).await }
     });
     tasks::sleep(std::time::Duration::from_millis(50)).await;
-    assert!(!put.is_finished(), "H11: no put succeeds with fewer shards than its code has");
+    assert!(
+        !put.is_finished(),
+        "H11: no put succeeds with fewer shards than its code has"
+    );
     open.disks.take_out(open.handle(2).id, OutReason::Hung);
     let written = put.await.unwrap();
     assert!(written.reduced && (written.durable)());
@@ -174,7 +196,11 @@ async fn h8_a_put_goes_on_when_a_hung_disk_is_put_out_and_the_late_write_harms_n
     });
     rig.disks[2].set_faults(|faults| faults.writes_hang = false);
     let later_place = put.await.unwrap().place;
-    for (place, bytes) in [(first_place, first), (written.place, bytes), (later_place, later)] {
+    for (place, bytes) in [
+        (first_place, first),
+        (written.place, bytes),
+        (later_place, later),
+    ] {
         open.assert_reads(&place, &bytes).await;
         assert_eq!(open.blobs.verify(&place).await.unwrap().stripes_lost, 0);
     }
@@ -229,17 +255,34 @@ async fn a_stream_that_fails_leaves_the_store_as_it_was() {
     let place = open.put(&bytes).await.place;
     let files: usize = rig.disks.iter().map(|disk| disk.segments().len()).sum();
     for _ in 0..20 {
-        let options = strongroom_blob::PutOptions { size: 900_000, owner: Default::default() };
+        let options = strongroom_blob::PutOptions {
+            size: 900_000,
+            owner: Default::default(),
+        };
         let failing = futures::stream::iter([
             Ok(bytes::Bytes::from(content(2, 1000))),
-            Err(strongroom_blob::Error::new(ErrorKind::Content, "client went away")),
+            Err(strongroom_blob::Error::new(
+                ErrorKind::Content,
+                "client went away",
+            )),
         ]);
-        let error = open.blobs.put(options, Box::pin(failing)).await.unwrap_err();
-        assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Content, "client went away"));
+        let error = open
+            .blobs
+            .put(options, Box::pin(failing))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind, error.message.as_str()),
+            (ErrorKind::Content, "client went away")
+        );
     }
     open.assert_reads(&place, &bytes).await;
     until("one more group at most", || {
-        rig.disks.iter().map(|disk| disk.segments().len()).sum::<usize>() <= files + 3
+        rig.disks
+            .iter()
+            .map(|disk| disk.segments().len())
+            .sum::<usize>()
+            <= files + 3
     })
     .await;
 }

@@ -1,5 +1,5 @@
 //! A store on disks in memory.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod ram_disk;
 
@@ -44,7 +44,11 @@ pub fn small() -> Settings {
 impl Rig {
     pub fn new(zones: usize, per_zone: usize) -> Self {
         let disks = (0..zones * per_zone).map(|_| RamDisk::new()).collect();
-        Self { disks, per_zone, random: Arc::new(SeededRandom::new(7)) }
+        Self {
+            disks,
+            per_zone,
+            random: Arc::new(SeededRandom::new(7)),
+        }
     }
 
     pub fn open(&self) -> Opened {
@@ -62,7 +66,10 @@ impl Rig {
                 disk: Arc::clone(disk) as DiskRef,
             })
             .collect();
-        let options = OpenOptions { member_wait: Duration::ZERO, ..OpenOptions::default() };
+        let options = OpenOptions {
+            member_wait: Duration::ZERO,
+            ..OpenOptions::default()
+        };
         let open = strongroom_zones::open(&specs, options, Arc::clone(&self.random)).unwrap();
         let blobs = ZoneBlobs::open(
             Arc::clone(&open.disks),
@@ -72,7 +79,10 @@ impl Rig {
             Arc::clone(&self.random),
             Arc::new(SystemClock::new()),
         );
-        Opened { blobs: blobs.unwrap(), disks: open.disks }
+        Opened {
+            blobs: blobs.unwrap(),
+            disks: open.disks,
+        }
     }
 
     /// The rig's disks of a zone.
@@ -89,11 +99,16 @@ impl Opened {
     /// The handle of the rig's disk `index`.
     pub fn handle(&self, index: usize) -> &Arc<DiskHandle> {
         let name = format!("disk{index}");
-        self.disks.all().iter().find(|disk| disk.name == name).unwrap()
+        self.disks
+            .all()
+            .iter()
+            .find(|disk| disk.name == name)
+            .unwrap()
     }
 
     pub fn take_out(&self, index: usize) {
-        self.disks.take_out(self.handle(index).id, OutReason::Absent("test".into()));
+        self.disks
+            .take_out(self.handle(index).id, OutReason::Absent("test".into()));
     }
 
     pub fn admit(&self, index: usize) {
@@ -101,7 +116,10 @@ impl Opened {
     }
 
     pub async fn try_put(&self, content: &[u8]) -> Result<Written> {
-        let options = PutOptions { size: content.len() as u64, owner: Bytes::from_static(b"me") };
+        let options = PutOptions {
+            size: content.len() as u64,
+            owner: Bytes::from_static(b"me"),
+        };
         self.blobs.put(options, stream_of(content)).await
     }
 
@@ -114,12 +132,18 @@ impl Opened {
     }
 
     pub async fn assert_reads(&self, place: &Place, content: &[u8]) {
-        assert!(self.read(place, content.len()).await.unwrap() == content, "other bytes");
+        assert!(
+            self.read(place, content.len()).await.unwrap() == content,
+            "other bytes"
+        );
     }
 }
 
 pub fn stream_of(content: &[u8]) -> ByteStream {
-    let parts: Vec<_> = content.chunks(50_000).map(|part| Ok(Bytes::copy_from_slice(part))).collect();
+    let parts: Vec<_> = content
+        .chunks(50_000)
+        .map(|part| Ok(Bytes::copy_from_slice(part)))
+        .collect();
     Box::pin(futures::stream::iter(parts))
 }
 

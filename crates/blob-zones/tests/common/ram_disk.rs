@@ -72,13 +72,20 @@ impl RamDisk {
     pub fn power_cut(&self) {
         let mut state = self.lock();
         let dirs = state.dirs_durable.clone();
-        let folder = |path: &str| path.rsplit_once('/').map_or(String::new(), |(dir, _)| dir.into());
+        let folder = |path: &str| {
+            path.rsplit_once('/')
+                .map_or(String::new(), |(dir, _)| dir.into())
+        };
         let files = state.files_durable.iter();
-        let kept = files.filter(|(path, _)| folder(path).is_empty() || dirs.contains(&folder(path)));
+        let kept =
+            files.filter(|(path, _)| folder(path).is_empty() || dirs.contains(&folder(path)));
         let kept: BTreeMap<_, _> = kept
             .map(|(path, content)| {
                 let durable = content.lock().unwrap().durable.clone();
-                let content = Content { now: durable.clone(), durable };
+                let content = Content {
+                    now: durable.clone(),
+                    durable,
+                };
                 (path.clone(), Arc::new(Mutex::new(content)))
             })
             .collect();
@@ -90,14 +97,22 @@ impl RamDisk {
     /// Forgets everything, as a disk replaced by a blank one.
     pub fn wipe(&self) {
         let mut state = self.lock();
-        *state = State { faults: state.faults.clone(), ..State::default() };
+        *state = State {
+            faults: state.faults.clone(),
+            ..State::default()
+        };
     }
 
     /// All segment files with their bytes.
     pub fn segments(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.lock();
-        let files = state.files.iter().filter(|(path, _)| path.starts_with("segments/"));
-        files.map(|(path, file)| (path.clone(), file.lock().unwrap().now.clone())).collect()
+        let files = state
+            .files
+            .iter()
+            .filter(|(path, _)| path.starts_with("segments/"));
+        files
+            .map(|(path, file)| (path.clone(), file.lock().unwrap().now.clone()))
+            .collect()
     }
 
     /// Changes a file behind the store's back. `None` removes it.
@@ -106,7 +121,10 @@ impl RamDisk {
         match bytes {
             Some(bytes) => {
                 let file = Arc::clone(state.files.entry(path.into()).or_default());
-                *file.lock().unwrap() = Content { now: bytes.clone(), durable: bytes };
+                *file.lock().unwrap() = Content {
+                    now: bytes.clone(),
+                    durable: bytes,
+                };
                 state.files_durable.insert(path.into(), file);
             }
             None => {
@@ -131,7 +149,11 @@ impl RamDisk {
 }
 
 fn in_dir<'a>(path: &'a str, dir: &str) -> Option<&'a str> {
-    let rest = if dir.is_empty() { path } else { path.strip_prefix(dir)?.strip_prefix('/')? };
+    let rest = if dir.is_empty() {
+        path
+    } else {
+        path.strip_prefix(dir)?.strip_prefix('/')?
+    };
     (!rest.contains('/')).then_some(rest)
 }
 
@@ -142,7 +164,10 @@ impl Disk for RamDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         let names = state.files.keys().chain(state.dirs.iter());
-        Ok(names.filter_map(|path| in_dir(path, dir)).map(str::to_owned).collect())
+        Ok(names
+            .filter_map(|path| in_dir(path, dir))
+            .map(str::to_owned)
+            .collect())
     }
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
@@ -160,12 +185,25 @@ impl Disk for RamDisk {
         state.created += 1;
         let content = Arc::<Mutex<Content>>::default();
         state.files.insert(path.into(), Arc::clone(&content));
-        Ok(Arc::new(RamFile { path: path.into(), content, shared: Arc::clone(&self.shared) }))
+        Ok(Arc::new(RamFile {
+            path: path.into(),
+            content,
+            shared: Arc::clone(&self.shared),
+        }))
     }
 
     fn open(&self, path: &str, _: bool) -> io::Result<FileRef> {
-        let content = self.online()?.files.get(path).cloned().ok_or(io::ErrorKind::NotFound)?;
-        Ok(Arc::new(RamFile { path: path.into(), content, shared: Arc::clone(&self.shared) }))
+        let content = self
+            .online()?
+            .files
+            .get(path)
+            .cloned()
+            .ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(RamFile {
+            path: path.into(),
+            content,
+            shared: Arc::clone(&self.shared),
+        }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -176,24 +214,45 @@ impl Disk for RamDisk {
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
-        self.online()?.files.remove(path).map(drop).ok_or(io::ErrorKind::NotFound.into())
+        self.online()?
+            .files
+            .remove(path)
+            .map(drop)
+            .ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn remove_dir_all(&self, dir: &str) -> io::Result<()> {
         let mut state = self.online()?;
-        state.files.retain(|path, _| !path.starts_with(&format!("{dir}/")));
-        state.dirs.retain(|path| path != dir && !path.starts_with(&format!("{dir}/")));
+        state
+            .files
+            .retain(|path, _| !path.starts_with(&format!("{dir}/")));
+        state
+            .dirs
+            .retain(|path| path != dir && !path.starts_with(&format!("{dir}/")));
         Ok(())
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         let mut state = self.online()?;
-        let here: Vec<_> = state.files.iter().filter(|(path, _)| in_dir(path, dir).is_some()).collect();
-        let here: Vec<_> = here.into_iter().map(|(path, file)| (path.clone(), file.clone())).collect();
-        state.files_durable.retain(|path, _| in_dir(path, dir).is_none());
+        let here: Vec<_> = state
+            .files
+            .iter()
+            .filter(|(path, _)| in_dir(path, dir).is_some())
+            .collect();
+        let here: Vec<_> = here
+            .into_iter()
+            .map(|(path, file)| (path.clone(), file.clone()))
+            .collect();
+        state
+            .files_durable
+            .retain(|path, _| in_dir(path, dir).is_none());
         state.files_durable.extend(here);
-        let dirs: Vec<String> =
-            state.dirs.iter().filter(|path| in_dir(path, dir).is_some()).cloned().collect();
+        let dirs: Vec<String> = state
+            .dirs
+            .iter()
+            .filter(|path| in_dir(path, dir).is_some())
+            .cloned()
+            .collect();
         state.dirs_durable.extend(dirs);
         Ok(())
     }
@@ -216,7 +275,10 @@ impl RamFile {
     fn wait(&self, hangs: impl Fn(&Faults) -> bool) -> MutexGuard<'_, State> {
         let state = self.shared.state.lock().unwrap();
         let segment = self.is_segment();
-        self.shared.changed.wait_while(state, |state| segment && hangs(&state.faults)).unwrap()
+        self.shared
+            .changed
+            .wait_while(state, |state| segment && hangs(&state.faults))
+            .unwrap()
     }
 
     fn write_fault(&self) -> io::Result<()> {
