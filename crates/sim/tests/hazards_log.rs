@@ -266,6 +266,7 @@ fn h09_a_zone_that_forgot_keeps_every_byte_outside_its_log() {
         &mut serving(&world, THREE, &[A, B, C]).1,
         "before the image",
     );
+    world.disk(C).create_dir("segments").unwrap();
     world
         .write_file(C, "segments/last-copy.seg", b"shards")
         .unwrap();
