@@ -141,7 +141,7 @@ impl BodyPlan {
             ended: false,
         };
         (
-            Box::pin(futures::stream::unfold(reader, Reader::step)),
+            Box::pin(futures::stream::unfold(reader, Reader::step).fuse()),
             receiver,
         )
     }
