@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -214,7 +214,7 @@ impl Inner {
             tracing::error!(?error, "the operation gave no answer");
             FrontError::internal()
         })?;
-        finish(response, &context, &head.method, operation).await
+        finish(response, &context).await
     }
 
     /// Authenticates the request, refuses what we do not do, and prepares the body.
@@ -363,16 +363,15 @@ const ERROR_DOCUMENT_SIZE_BYTES_MAX: usize = 64 * 1024;
 async fn finish(
     response: s3s::HttpResponse,
     context: &RequestContext,
-    method: &Method,
-    operation: Operation,
 ) -> Result<Response<FrontBody>> {
     if let Some(error) = context.take_error() {
         return Err(error);
     }
     let (mut head, body) = response.into_parts();
     if !(head.status.is_client_error() || head.status.is_server_error()) {
-        if method == Method::HEAD && operation == Operation::HeadBucket {
-            head.headers.remove(header::CONTENT_LENGTH);
+        if head.headers.contains_key(header::CONTENT_RANGE) {
+            // `s3s` says so of GetObject but not of HeadObject.
+            head.status = StatusCode::PARTIAL_CONTENT;
         }
         return Ok(Response::from_parts(head, FrontBody::new(body)));
     }

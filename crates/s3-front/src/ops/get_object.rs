@@ -1,7 +1,6 @@
 //! GetObject and HeadObject: they differ in the bytes only.
 
 use futures::TryStreamExt as _;
-use http::StatusCode;
 use http_body_util::StreamBody;
 use s3s::S3Response;
 use s3s::dto::{
@@ -84,14 +83,6 @@ macro_rules! describe {
 /// What S3 answers for an object that was stored without a type.
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
-const fn status(partial: bool) -> StatusCode {
-    if partial {
-        StatusCode::PARTIAL_CONTENT
-    } else {
-        StatusCode::OK
-    }
-}
-
 /// GetObject.
 pub async fn get(
     front: &S3Front,
@@ -106,12 +97,9 @@ pub async fn get(
     if input.response_expires.is_some() {
         headers.remove(http::header::EXPIRES);
     }
-    let status = status(got.head.partial);
     let mut output = describe!(got.head, input.checksum_mode);
     output.body = Some(wire_content(got.content));
-    let mut response = S3Response::with_headers(output, headers);
-    response.status = Some(status);
-    Ok(response)
+    Ok(S3Response::with_headers(output, headers))
 }
 
 /// HeadObject.
@@ -125,11 +113,8 @@ pub async fn head(
     let request = request(context, input.bucket, input.key, version, input.part_number)?;
     let head = front.objects.head_object(request).await?;
     let headers = expires_header(&head.info.headers);
-    let status = status(head.partial);
     let output = describe!(head, input.checksum_mode);
-    let mut response = S3Response::with_headers(output, headers);
-    response.status = Some(status);
-    Ok(response)
+    Ok(S3Response::with_headers(output, headers))
 }
 
 /// Content as an answer's body. An error after the first byte can only cut the answer short, which
