@@ -295,7 +295,7 @@ impl Store {
 
     /// Runs `work` on a blocking thread for as long as the disk is in service. A failure takes the
     /// disk out, or notes that it is full.
-    async fn on_disk<T: Send + 'static>(
+    pub(crate) async fn on_disk<T: Send + 'static>(
         &self,
         lane: &Arc<Lane>,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -306,6 +306,10 @@ impl Store {
             .await?
         {
             Ok(value) => Some(value),
+            Err(error) if is_process_limit(&error) => {
+                tracing::error!(disk = %lane.disk.name, %error, "segment can not be opened");
+                None
+            }
             Err(error) => {
                 self.disk_failed(lane.served(), &error.to_string(), is_full(&error));
                 None
@@ -373,6 +377,15 @@ impl Store {
 
 pub(crate) fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StorageFull
+}
+
+/// Whether the process or the system ran out of files or memory: no fault of the disk, and taking
+/// one disk after the other out for it would end the store.
+pub(crate) fn is_process_limit(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    error.kind() == io::ErrorKind::OutOfMemory
+        || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 /// The disk of each shard: members in turn, and the disks of a member in turn.

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use strongroom_base::{AlignedBuf, FileRef, tasks};
 use strongroom_zones::{DiskHandle, DiskId, DiskWriter, Disks, Incarnation, IoError, Pending};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinHandle};
 
-use crate::settings::{READS_PER_DISK_MAX, SERVICE_POLL, WRITES_PER_DISK_MAX};
+use crate::settings::{READS_PER_DISK_MAX, SERVICE_POLL, SLOW_FOR, WRITES_PER_DISK_MAX};
 
 /// A disk and the time it has been in service since.
 pub(crate) type Served = (DiskId, Incarnation);
@@ -23,11 +25,9 @@ pub(crate) struct Lane {
     permits: Arc<Semaphore>,
 }
 
-/// A request queued. Its place in the queue is free again when this is answered.
-pub(crate) struct Queued {
-    pending: Pending,
-    _permit: OwnedSemaphorePermit,
-}
+/// A request queued. Its place in the queue is free again once the disk answered, whether or not
+/// anybody waits for that: uploads that wait for room must not hold room.
+pub(crate) struct Queued(JoinHandle<Result<(), IoError>>);
 
 impl Lane {
     async fn permit(&self) -> OwnedSemaphorePermit {
@@ -38,19 +38,13 @@ impl Lane {
     /// Queues a write. Waits while the disk has too much to do.
     pub(crate) async fn write(&self, file: &FileRef, at: u64, data: Arc<AlignedBuf>) -> Queued {
         let permit = self.permit().await;
-        Queued {
-            pending: self.writer.write(file, at, data),
-            _permit: permit,
-        }
+        Queued::new(self.writer.write(file, at, data), permit)
     }
 
     /// Queues a sync that covers every write queued before.
     pub(crate) async fn sync(&self, file: &FileRef) -> Queued {
         let permit = self.permit().await;
-        Queued {
-            pending: self.writer.sync(file),
-            _permit: permit,
-        }
+        Queued::new(self.writer.sync(file), permit)
     }
 
     pub(crate) fn served(&self) -> Served {
@@ -59,8 +53,20 @@ impl Lane {
 }
 
 impl Queued {
+    fn new(pending: Pending, permit: OwnedSemaphorePermit) -> Self {
+        Self(tasks::spawn(async move {
+            let answer = pending.await;
+            drop(permit);
+            answer
+        }))
+    }
+
     pub(crate) async fn answer(self) -> Result<(), IoError> {
-        self.pending.await
+        let stopped = |error: JoinError| IoError {
+            message: error.to_string(),
+            full: false,
+        };
+        self.0.await.map_err(stopped)?
     }
 }
 
@@ -69,6 +75,8 @@ pub(crate) struct Lanes {
     pub disks: Arc<Disks>,
     writers: Mutex<HashMap<DiskId, Arc<Lane>>>,
     readers: HashMap<DiskId, Arc<Semaphore>>,
+    /// Disks that kept a read waiting, and until when others are asked first.
+    slow: Mutex<HashMap<DiskId, Duration>>,
 }
 
 impl Lanes {
@@ -80,6 +88,7 @@ impl Lanes {
             disks,
             writers: Mutex::default(),
             readers,
+            slow: Mutex::default(),
         }
     }
 
@@ -103,6 +112,23 @@ impl Lanes {
         });
         writers.insert(disk.id, Arc::clone(&lane));
         Some(lane)
+    }
+
+    /// Notes at `now` that a disk kept a read waiting beyond the hedge bound.
+    pub(crate) fn mark_slow(&self, disk: &DiskHandle, now: Duration) {
+        let mut slow = self.slow.lock().expect("no holder panics");
+        if slow
+            .insert(disk.id, now + SLOW_FOR)
+            .is_none_or(|until| until <= now)
+        {
+            tracing::warn!(disk = %disk.name, zone = %disk.zone, "disk is slow: reads ask others first");
+        }
+    }
+
+    /// Whether reads ask others first.
+    pub(crate) fn is_slow(&self, disk: DiskId, now: Duration) -> bool {
+        let slow = self.slow.lock().expect("no holder panics");
+        slow.get(&disk).is_some_and(|until| now < *until)
     }
 
     /// Room for one read of the disk.

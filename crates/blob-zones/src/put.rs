@@ -19,7 +19,9 @@ use crate::group::{Extent, OpenGroup};
 use crate::lane::{Lane, Queued, Served};
 use crate::place::{BlobPlace, PlaceRun, Stripe};
 use crate::segment::GroupId;
-use crate::settings::{OWNER_SIZE_BYTES_MAX, REWRITE_ATTEMPTS_MAX, STRIPES_IN_FLIGHT_MAX};
+use crate::settings::{
+    BLOB_SIZE_BYTES_MAX, OWNER_SIZE_BYTES_MAX, REWRITE_ATTEMPTS_MAX, STRIPES_IN_FLIGHT_MAX,
+};
 use crate::store::Store;
 use crate::stripe::StripeBuf;
 
@@ -58,6 +60,13 @@ impl Store {
             let text = format!(
                 "owner of {} bytes is above {OWNER_SIZE_BYTES_MAX}",
                 options.owner.len()
+            );
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+        if options.size > BLOB_SIZE_BYTES_MAX {
+            let text = format!(
+                "blob of {} bytes is above {BLOB_SIZE_BYTES_MAX}",
+                options.size
             );
             return Err(Error::new(ErrorKind::Invalid, text));
         }

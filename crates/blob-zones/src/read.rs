@@ -17,7 +17,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use strongroom_base::{ALIGNMENT, AlignedBuf, DiskFile, align_up, tasks};
 use strongroom_blob::{ByteStream, Error, ErrorKind, Result};
 use strongroom_erasure::Codec;
-use strongroom_zones::Counters;
+use strongroom_zones::{Counters, DiskId};
 
 use crate::block::{BLOCK_PAYLOAD_BYTES_MAX, BLOCK_SIZE_BYTES};
 use crate::map::OpenHow;
@@ -233,7 +233,7 @@ struct Gather {
     sources: Vec<Vec<Source>>,
     payloads: Payloads,
     asked: Vec<(Source, Range<usize>)>,
-    answered: usize,
+    answered: Vec<(usize, DiskId)>,
     bad: bool,
 }
 
@@ -268,7 +268,7 @@ impl Gather {
             sources,
             payloads: Payloads::new(),
             asked: Vec::new(),
-            answered: 0,
+            answered: Vec::new(),
             bad: false,
         }
     }
@@ -286,7 +286,10 @@ impl Gather {
             match tasks::timeout(limit, reads.next()).await {
                 Ok(Some(read)) => self.take(read),
                 Ok(None) if stage == Stage::All => return,
-                Ok(None) | Err(_) => {
+                answer @ (Ok(None) | Err(_)) => {
+                    if answer.is_err() {
+                        self.mark_slow();
+                    }
                     stage = if stage == Stage::First {
                         Stage::InService
                     } else {
@@ -299,24 +302,37 @@ impl Gather {
     }
 
     fn ask_first(&mut self, reads: &mut Reads) {
-        let in_service = |sources: &Vec<Source>| sources.first().is_some_and(Source::is_in_service);
-        if self
-            .wanted
-            .iter()
-            .all(|(shard, _)| in_service(&self.sources[*shard]))
-        {
+        let now = self.store.clock.monotonic();
+        let is_prompt = |sources: &&Vec<Source>| {
+            sources.first().is_some_and(|source| {
+                source.is_in_service() && !self.store.lanes.is_slow(source.disk.id, now)
+            })
+        };
+        let wanted = || self.wanted.iter().map(|(shard, _)| &self.sources[*shard]);
+        if wanted().all(|sources| is_prompt(&sources)) {
             for (shard, blocks) in self.wanted.clone() {
                 self.ask(reads, self.sources[shard][0].clone(), blocks);
             }
             return;
         }
-        let enough = self.sources.iter().filter(|sources| in_service(sources));
+        let enough = self.sources.iter().filter(is_prompt);
         let enough: Vec<Source> = enough
             .take(self.stripe.data_count)
             .map(|sources| sources[0].clone())
             .collect();
         for source in enough {
             self.ask(reads, source, self.columns.clone());
+        }
+    }
+
+    /// Notes who kept this read waiting.
+    fn mark_slow(&self) {
+        for (source, _) in &self.asked {
+            if !self.answered.contains(&(source.shard, source.disk.id)) {
+                self.store
+                    .lanes
+                    .mark_slow(&source.disk, self.store.clock.monotonic());
+            }
         }
     }
 
@@ -347,7 +363,7 @@ impl Gather {
     }
 
     fn take(&mut self, read: ShardRead) {
-        self.answered += 1;
+        self.answered.push((read.source.shard, read.source.disk.id));
         if read.source.is_in_service() && !read.is_good() {
             self.bad = true;
             Counters::add(&self.store.disks.counters.shards_bad, 1);

@@ -251,26 +251,11 @@ impl Store {
         let disk = lane.disk.disk.clone()?;
         let (direct, group) = (self.settings.direct, header.group);
         let open = move || open_or_create(&disk, &header, direct);
-        let opened = self
-            .lanes
-            .while_served(lane.served(), tasks::blocking(open))
-            .await?;
-        match opened {
-            Ok((file, created)) => {
-                if created {
-                    self.fail_group(group);
-                }
-                Some(Arc::new(SegmentFile::new(file)))
-            }
-            Err(error) => {
-                self.disk_failed(
-                    lane.served(),
-                    &error.to_string(),
-                    crate::groups::is_full(&error),
-                );
-                None
-            }
+        let (file, created) = self.on_disk(lane, open).await?;
+        if created {
+            self.fail_group(group);
         }
+        Some(Arc::new(SegmentFile::new(file)))
     }
 
     async fn write_synced(&self, lane: &Lane, file: &FileRef, at: u64, bytes: AlignedBuf) -> bool {

@@ -29,8 +29,13 @@ pub const GROUP_ATTEMPTS_MAX: usize = 8;
 pub const REPAIR_JOBS_MAX: usize = 1024;
 /// Most bytes of an owner: the footer is read into memory.
 pub const OWNER_SIZE_BYTES_MAX: usize = 64 * 1024;
-/// Open segment files kept for reading.
-pub const FILES_OPEN_MAX: usize = 1024;
+/// Open segment files kept for reading: half of what a process may open by default.
+pub const FILES_OPEN_MAX: usize = 512;
+/// Largest blob. Far above what a client may send in one request, and below what a place can count.
+pub const BLOB_SIZE_BYTES_MAX: u64 = 1 << 44;
+/// How long reads ask others first after a disk kept one waiting: so that a hung disk delays one read
+/// now and then, not each stripe of each read (AZ17).
+pub const SLOW_FOR: Duration = Duration::from_secs(10);
 /// How often a wait for a disk asks whether that disk is still in service.
 pub const SERVICE_POLL: Duration = Duration::from_millis(100);
 

@@ -246,6 +246,32 @@ async fn uploads_at_once_share_groups_and_all_are_read_back() {
     assert!(syncs <= 40 * 6, "{syncs} syncs for 40 blobs on 6 disks");
 }
 
+/// Uploads that wait for room in the queue of a disk hold none of it: else all would wait for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_uploads_of_several_stripes_and_segments_end() {
+    let rig = Rig::new(3, 1);
+    let open = Arc::new(rig.open());
+    let bytes = Arc::new(content(1, 1_600_000));
+    let puts: Vec<_> = (0..200)
+        .map(|_| {
+            let (open, bytes) = (Arc::clone(&open), Arc::clone(&bytes));
+            tasks::spawn(async move { open.put(&bytes).await.place })
+        })
+        .collect();
+    for put in puts {
+        let place = put.await.unwrap();
+        open.assert_reads(&place, &bytes).await;
+    }
+    let long = content(2, 40_000_000);
+    let settings = strongroom_blob_zones::Settings {
+        segment_size: 300_000 / 4096 * 4096,
+        ..common::small()
+    };
+    let narrow = rig.open_with(settings);
+    let place = narrow.put(&long).await.place;
+    narrow.assert_reads(&place, &long).await;
+}
+
 /// What a failed upload leaves is garbage, and the room it did not use is given to the next.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_fails_leaves_the_store_as_it_was() {
