@@ -7,6 +7,7 @@
 
 mod compare;
 mod op;
+mod records;
 mod reference;
 mod run;
 
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use crate::objects::{Objects, Settings};
 
 pub use op::{Op, OpKind};
+pub use records::check_records;
 
 /// Smallest part of the model's uploads, so that they are small.
 pub const MODEL_PART_SIZE_BYTES_MIN: u64 = 1000;

@@ -40,6 +40,9 @@ pub(super) async fn run(
         compare::all(&harness.objects(), &model.reference, &mut stats)
             .await
             .map_err(what)?;
+        super::check_records(&harness.objects())
+            .await
+            .map_err(what)?;
         stats.steps += 1;
         stats.succeeded += u64::from(succeeded);
         *stats.kinds.entry(op.kind).or_default() += 1;

@@ -1,0 +1,204 @@
+//! What must hold between records, whatever happened: checked by reading all of them.
+//!
+//! - A blob record's owner is there and names the blob back (H26).
+//! - A version's or part's blob has a record.
+//! - A head's current version is there, and no version is without a head.
+//! - The counters are what a recount gives.
+//! - A mark of reduced redundancy and the blob's own flag agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strongroom_meta::Stamp;
+
+use crate::objects::Objects;
+use crate::records::{
+    BlobId, BlobOwner, BlobRecord, BucketId, BucketNameRecord, HeadRecord, PartPage, PartRecord,
+    RecordFormat, STANDARD, UploadRecord, VersionContent, VersionRecord, keys, usage,
+};
+
+type Check<T> = Result<T, String>;
+type Records = BTreeMap<Vec<u8>, (bytes::Bytes, bool)>;
+
+/// Reads all records and checks them against each other.
+///
+/// # Errors
+/// What does not hold, in words.
+pub async fn check_records(objects: &Objects) -> Check<()> {
+    let mut records = Records::new();
+    for (family, name) in keys::FAMILIES {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = objects.meta.scan(&[family], after.as_deref(), 1000).await;
+            let page = page.map_err(|error| format!("scan {name}: {error}"))?;
+            after = page.records.last().map(|(key, _)| key.clone());
+            for (key, record) in page.records {
+                records.insert(key, (record.value, record.inline.is_some()));
+            }
+            if !page.more {
+                break;
+            }
+        }
+    }
+    let owned = check_keys(&records)?;
+    check_blobs(&records, &owned)
+}
+
+fn family(records: &Records, first: u8) -> impl Iterator<Item = (&Vec<u8>, &bytes::Bytes)> {
+    records
+        .range(vec![first]..vec![first + 1])
+        .map(|(key, (value, _))| (key, value))
+}
+
+fn decode<R: RecordFormat>(key: &[u8], value: &[u8]) -> Check<R> {
+    R::decode(value).map_err(|error| format!("record {}: {error}", key.escape_ascii()))
+}
+
+fn bucket_of(key: &[u8]) -> Check<BucketId> {
+    let id = key.get(1..9).and_then(|id| id.try_into().ok());
+    id.map(|id| BucketId(u64::from_be_bytes(id)))
+        .ok_or_else(|| "short key".to_owned())
+}
+
+/// Heads, versions, uploads, parts and counters. Gives the blobs that are named, by whom.
+fn check_keys(records: &Records) -> Check<BTreeMap<BlobId, Vec<u8>>> {
+    let mut owned = BTreeMap::new();
+    let mut own = |blob: BlobId, by: &[u8]| match owned.insert(blob, by.to_vec()) {
+        None => Ok(()),
+        Some(_) => Err(format!("blob {} is named twice", hex::encode(blob.0))),
+    };
+    let mut counted: BTreeMap<BucketId, usage::Usage> = BTreeMap::new();
+    let mut versions = BTreeSet::new();
+    for (key, value) in family(records, b'H') {
+        let head: HeadRecord = decode(key, value)?;
+        let (object, _) = keys::object_key_of(key).ok_or("bad key of a head")?;
+        versions.insert(keys::version(bucket_of(key)?, &object, head.current));
+    }
+    for (key, value) in family(records, b'V') {
+        if !versions.remove(key) {
+            return Err(format!("version {} is not its head's", key.escape_ascii()));
+        }
+        let version: VersionRecord = decode(key, value)?;
+        let object = version
+            .object
+            .ok_or("a delete marker in a bucket never versioned")?;
+        let counts = counted.entry(bucket_of(key)?).or_default();
+        counts.count(usage::OBJECTS, usage::BYTES, object.size, 1);
+        for blob in blobs_of(records, key, &object.content)? {
+            own(blob, key)?;
+        }
+    }
+    if let Some(missing) = versions.first() {
+        return Err(format!("version {} is missing", missing.escape_ascii()));
+    }
+    for (key, value) in family(records, b'P') {
+        let part: PartRecord = decode(key, value)?;
+        let counts = counted.entry(bucket_of(key)?).or_default();
+        counts.count(usage::PARTS, usage::PART_BYTES, part.size, 1);
+        if let Some(blob) = part.blob {
+            own(blob, key)?;
+        }
+    }
+    for (key, value) in family(records, b'U') {
+        decode::<UploadRecord>(key, value)?;
+    }
+    for (key, value) in family(records, b'N') {
+        let id = decode::<BucketNameRecord>(key, value)?.id;
+        let stored = records
+            .get(&keys::usage(id, STANDARD))
+            .map(|(value, _)| value.clone());
+        let stored = strongroom_meta::resolve::counters(&stored.unwrap_or_default());
+        let mut stored = stored.map_err(|error| error.to_string())?;
+        stored.resize(usage::COUNT, 0);
+        let recount = counted.remove(&id).unwrap_or_default().0;
+        if stored != recount {
+            return Err(format!(
+                "counters are {stored:?}, a recount gives {recount:?}"
+            ));
+        }
+    }
+    if let Some((id, _)) = counted.first_key_value() {
+        return Err(format!("bucket {id:?} is gone and has records"));
+    }
+    Ok(owned)
+}
+
+fn blobs_of(records: &Records, key: &[u8], content: &VersionContent) -> Check<Vec<BlobId>> {
+    match content {
+        VersionContent::Empty => Ok(Vec::new()),
+        VersionContent::Blob(blob) => Ok(vec![*blob]),
+        VersionContent::Parts(parts) => Ok(parts.iter().filter_map(|part| part.blob).collect()),
+        VersionContent::Pages(pages) => {
+            let (_, inverted) = keys::object_key_of(key).ok_or("bad key of a version")?;
+            let inverted = inverted.try_into().map_err(|_| "bad stamp of a version")?;
+            let stamp = Stamp(!u64::from_be_bytes(inverted));
+            let mut blobs = Vec::new();
+            for (index, _) in pages.iter().enumerate() {
+                let index = u16::try_from(index).map_err(|_| "too many pages")?;
+                let page_key = keys::part_page(bucket_of(key)?, stamp, index);
+                let (value, _) = records.get(&page_key).ok_or("a page is missing")?;
+                let page: PartPage = decode(&page_key, value)?;
+                blobs.extend(page.parts.iter().filter_map(|part| part.blob));
+            }
+            Ok(blobs)
+        }
+    }
+}
+
+fn check_blobs(records: &Records, owned: &BTreeMap<BlobId, Vec<u8>>) -> Check<()> {
+    let buried = buried(records)?;
+    for (blob, by) in owned {
+        let key = keys::blob(*blob);
+        let (value, inline) = records
+            .get(&key)
+            .ok_or_else(|| format!("blob of {} is missing", by.escape_ascii()))?;
+        let record: BlobRecord = decode(&key, value)?;
+        let owner = match &record.owner {
+            BlobOwner::Version { bucket, key, stamp } => keys::version(*bucket, key, *stamp),
+            BlobOwner::Part {
+                bucket,
+                upload,
+                number,
+                ..
+            } => keys::part(*bucket, *upload, *number),
+        };
+        if owner != *by {
+            return Err(format!("blob of {} has another owner", by.escape_ascii()));
+        }
+        if record.place.is_some() == *inline {
+            return Err(format!(
+                "blob of {} is inline and placed, or neither",
+                by.escape_ascii()
+            ));
+        }
+        if record.reduced != records.contains_key(&keys::reduced(*blob)) {
+            return Err(format!(
+                "blob of {} and its mark disagree",
+                by.escape_ascii()
+            ));
+        }
+    }
+    for (key, value) in family(records, b'b') {
+        decode::<BlobRecord>(key, value)?;
+        let id = key.get(1..).and_then(|id| id.try_into().ok()).map(BlobId);
+        let id = id.ok_or("bad key of a blob")?;
+        if owned.contains_key(&id) == buried.contains(&id) {
+            return Err(format!(
+                "blob {} is owned and buried, or neither",
+                hex::encode(id.0)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Blobs buried by name.
+fn buried(records: &Records) -> Check<BTreeSet<BlobId>> {
+    use crate::records::GraveyardRecord;
+    let mut buried = BTreeSet::new();
+    for (key, value) in family(records, b'G') {
+        if let GraveyardRecord::Parts { blobs } = decode(key, value)? {
+            buried.extend(blobs);
+        }
+    }
+    Ok(buried)
+}
