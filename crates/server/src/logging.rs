@@ -6,9 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, Settings};
 
-/// Libraries whose `info` is about their own workings. The operator's directives come after these
-/// and win.
-const LIBRARIES: &str = "fjall=warn,lsm_tree=warn";
+/// Libraries that log their own workings at `info`, or at `error` what is a client's mistake and is
+/// handled by us. The operator's directives come after these and win.
+const LIBRARIES: &str = "fjall=warn,lsm_tree=warn,s3s=off";
 
 /// Starts logging for the process. Called once.
 pub fn start(settings: &Settings) {
