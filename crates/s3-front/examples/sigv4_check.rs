@@ -1,7 +1,7 @@
 //! Answers, for each request on standard input, whether its signature is accepted.
 //!
 //! One JSON object a line: `method`, `uri`, `headers` (pairs), `now` (seconds). One letter a line
-//! back: `a` accepted, `r` refused. `tests/sigv4/run.py` writes the requests.
+//! back: `a` accepted, `s` refused for its signature, `r` refused before that was looked at. `tests/sigv4/run.py` writes the requests.
 
 use std::io::{BufRead, Write};
 
@@ -20,7 +20,8 @@ struct Line {
     now: u64,
 }
 
-fn accepted(line: &Line, credentials: &Credentials, region: &str) -> Option<()> {
+/// The verdict; none for what is no HTTP request.
+fn verdict(line: &Line, credentials: &Credentials, region: &str) -> Option<char> {
     let method: Method = line.method.parse().ok()?;
     let uri: Uri = line.uri.parse().ok()?;
     let target = Target::parse(&uri, None).ok()?;
@@ -41,7 +42,11 @@ fn accepted(line: &Line, credentials: &Credentials, region: &str) -> Option<()> 
         headers: &headers,
         host: &host,
     };
-    authenticator.verify(&presented).ok().map(|_| ())
+    match authenticator.verify(&presented) {
+        Ok(_) => Some('a'),
+        Err(error) if error.code == "SignatureDoesNotMatch" => Some('s'),
+        Err(_) => None,
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -53,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for line in std::io::stdin().lock().lines() {
         let line: Line = serde_json::from_str(&line?)?;
-        let verdict = accepted(&line, &credentials, region).map_or('r', |()| 'a');
+        let verdict = verdict(&line, &credentials, region).unwrap_or('r');
         writeln!(out, "{verdict}")?;
     }
     out.flush()?;
