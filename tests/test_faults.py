@@ -30,10 +30,10 @@ def filled(new_server, tmp_path, names="abc"):
     zones = zones_in(tmp_path / "zones", names)
     server = new_server(zones=zones)
     server.start()
-    server.client().create_bucket(Bucket="b")
-    expected = fill(server.client(), "b", SIZES)
-    server.client().put_object(Bucket="b", Key="deleted", Body=b"x")
-    server.client().delete_object(Bucket="b", Key="deleted")
+    server.client().create_bucket(Bucket="objects")
+    expected = fill(server.client(), "objects", SIZES)
+    server.client().put_object(Bucket="objects", Key="deleted", Body=b"x")
+    server.client().delete_object(Bucket="objects", Key="deleted")
     server.stop()
     return server, zones, expected
 
@@ -58,7 +58,7 @@ def test_a_second_process_on_the_same_data_is_refused(new_server, tmp_path):
     second = new_server("second", zones=zones)
     text = start_refused(second)
     assert re.search(r"in use|lock|another process|already", text, re.IGNORECASE), text
-    assert read_all(first.client(), "b") == expected
+    assert read_all(first.client(), "objects") == expected
 
 
 def test_the_lock_goes_with_the_process(new_server, tmp_path):
@@ -68,7 +68,7 @@ def test_the_lock_goes_with_the_process(new_server, tmp_path):
         server.start()
         server.kill()
     server.start()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
 
 
 @pytest.mark.parametrize("lost", ["a", "b", "c"])
@@ -80,13 +80,13 @@ def test_an_unmounted_disk_is_not_formatted(new_server, tmp_path, lost):
     zones[lost][0].mkdir()
     server.expect_errors(r"zone", r"disk")
     server.start()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
     assert not [p for p in zones[lost][0].rglob("*") if p.is_file() and "superblock" in p.name]
     server.stop()
     shutil.rmtree(zones[lost][0])
     shutil.move(aside, zones[lost][0])
     server.start()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
 
 
 def test_a_majority_of_unmounted_disks_stops_writes(new_server, tmp_path):
@@ -103,7 +103,7 @@ def test_a_majority_of_unmounted_disks_stops_writes(new_server, tmp_path):
         shutil.rmtree(zones[name][0])
         shutil.move(aside, zones[name][0])
     server.start()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
 
 
 def test_a_missing_zone_flag_does_not_redefine_the_majority(new_server, tmp_path):
@@ -114,12 +114,12 @@ def test_a_missing_zone_flag_does_not_redefine_the_majority(new_server, tmp_path
     demand_no_service(server)
     server.zones = {"a": zones["a"], "c": zones["c"]}
     server.start()
-    assert read_all(server.client(), "b") == expected
-    server.client().put_object(Bucket="b", Key="more", Body=b"x")
+    assert read_all(server.client(), "objects") == expected
+    server.client().put_object(Bucket="objects", Key="more", Body=b"x")
     server.stop()
     server.zones = zones
     server.start()
-    assert read_all(server.client(), "b") == expected | {"more": digest(b"x")}
+    assert read_all(server.client(), "objects") == expected | {"more": digest(b"x")}
 
 
 def demand_no_service(server):
@@ -133,7 +133,7 @@ def demand_no_service(server):
             time.sleep(0.2)
         if server.process.poll() is None:
             with pytest.raises((ClientError, BotoCoreError)) as caught:
-                server.client().put_object(Bucket="b", Key="k", Body=b"x")
+                server.client().put_object(Bucket="objects", Key="k", Body=b"x")
             if isinstance(caught.value, ClientError):
                 assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
         else:
@@ -149,7 +149,7 @@ def test_two_swapped_labels_are_refused_or_understood(new_server, tmp_path):
     assert "zone" in text or "disk" in text
     server.zones = zones
     server.start()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
 
 
 def test_a_disk_of_another_store_is_refused_and_left_alone(new_server, tmp_path):
@@ -159,7 +159,7 @@ def test_a_disk_of_another_store_is_refused_and_left_alone(new_server, tmp_path)
     server.zones = zones | {"b": other_zones["b"]}
     try:
         server.start()
-        assert read_all(server.client(), "b") == expected
+        assert read_all(server.client(), "objects") == expected
         server.stop()
     except StartError as error:
         assert len(str(error).split()) > 5
@@ -198,10 +198,10 @@ def test_a_first_format_that_was_killed_is_resumed(new_server):
         time.sleep(chance.uniform(0.0, 0.12))
         server.kill()
     server.start()
-    server.client().create_bucket(Bucket="b")
-    expected = fill(server.client(), "b", SIZES[:4])
+    server.client().create_bucket(Bucket="objects")
+    expected = fill(server.client(), "objects", SIZES[:4])
     server.restart()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
 
 
 # -- newer formats
@@ -220,7 +220,7 @@ def test_a_newer_superblock_is_refused(new_server, tmp_path):
     for path, data in kept.items():
         path.write_bytes(data)
     server.start()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
 
 
 def superblocks(folder):
@@ -344,14 +344,14 @@ def test_a_damaged_file_never_gives_wrong_bytes(new_server, tmp_path, scale, cap
             assert "superblock" in path.name, f"{what}: the start was refused: {error}"
             refusals += 1
             continue
-        assert read_all(server.client(), "b") == expected, what
-        server.client().put_object(Bucket="b", Key="more", Body=b"x" * 50_000)
+        assert read_all(server.client(), "objects") == expected, what
+        server.client().put_object(Bucket="objects", Key="more", Body=b"x" * 50_000)
         try:
             server.stop()
             server.start()
         except StartError as error:
             raise AssertionError(f"{what}: the second start was refused: {error}") from error
-        assert read_all(server.client(), "b") == expected | {"more": digest(b"x" * 50_000)}, what
+        assert read_all(server.client(), "objects") == expected | {"more": digest(b"x" * 50_000)}, what
         server.stop()
         server.check_log()
     with capsys.disabled():
@@ -376,7 +376,7 @@ def test_files_swapped_between_zones_never_give_wrong_bytes(new_server, tmp_path
             continue
         found = {}
         with contextlib.suppress(ClientError):
-            found = read_all(server.client(), "b")
+            found = read_all(server.client(), "objects")
         wrong = {key for key, value in found.items() if expected.get(key) != value}
         assert not wrong, f"{one.relative_to(pristine)}: wrong bytes of {wrong}"
         server.kill()
@@ -395,7 +395,7 @@ def test_damage_while_running_is_read_around(new_server, tmp_path):
     server, zones, expected = filled(new_server, tmp_path)
     server.expect_errors()
     server.start()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
     chance = random.Random(9)
     for path in sorted(zones["c"][0].rglob("*")):
         if path.is_file() and "lock" not in path.name.lower():
@@ -404,10 +404,10 @@ def test_damage_while_running_is_read_around(new_server, tmp_path):
                 for start in range(0, size, 64 * KIB):
                     file.seek(start)
                     file.write(chance.randbytes(min(BLOCK, size - start)))
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
     server.kill()
     server.start()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
 
 
 def test_the_view_of_one_zone_deleted_is_rebuilt(new_server, tmp_path):
@@ -419,7 +419,7 @@ def test_the_view_of_one_zone_deleted_is_rebuilt(new_server, tmp_path):
     for view in views[:1]:
         shutil.rmtree(view)
     server.start()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
 
 
 def test_every_view_deleted_is_rebuilt_from_the_log(new_server, tmp_path):
@@ -430,7 +430,7 @@ def test_every_view_deleted_is_rebuilt_from_the_log(new_server, tmp_path):
         for path in [p for p in folders[0].rglob("*") if p.is_dir() and "view" in p.name]:
             shutil.rmtree(path, ignore_errors=True)
     server.start()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
 
 
 # -- full disks
@@ -463,7 +463,7 @@ def write_until_full(client, limit_mib):
         size = [8 * MIB, 3000, 100 * KIB][number % 3]
         data = content(number, size)
         try:
-            client.put_object(Bucket="b", Key=f"fill-{number:05}", Body=data)
+            client.put_object(Bucket="objects", Key=f"fill-{number:05}", Body=data)
             expected[f"fill-{number:05}"] = digest(data)
         except ClientError as error:
             refusals.append(error)
@@ -484,21 +484,21 @@ def test_full_disks_refuse_with_an_error_and_lose_nothing(new_server, tmp_path):
         server.expect_errors()
         server.start()
         client = server.client()
-        client.create_bucket(Bucket="b")
+        client.create_bucket(Bucket="objects")
         expected, refusals = write_until_full(client, size * 3)
         assert refusals, "the disks never filled"
         for error in refusals:
             response = error.response
             assert response["ResponseMetadata"]["HTTPStatusCode"] in (500, 503, 507), response
             assert response["Error"]["Code"] != "InternalError", response
-        left_over = set(read_all(client, "b"))
+        left_over = set(read_all(client, "objects"))
         assert set(expected) <= left_over
         victim = sorted(expected)[0]
-        client.delete_object(Bucket="b", Key=victim)
+        client.delete_object(Bucket="objects", Key=victim)
         del expected[victim]
         server.stop()
         server.start()
-        found = read_all(server.client(), "b")
+        found = read_all(server.client(), "objects")
         assert {key: found.get(key) for key in expected} == expected
         assert victim not in found
 
@@ -512,16 +512,16 @@ def test_one_full_disk_of_three_does_not_stop_the_store(new_server, tmp_path):
             server.expect_errors()
             server.start()
             client = server.client(retries=3)
-            client.create_bucket(Bucket="b")
+            client.create_bucket(Bucket="objects")
             expected = {}
             for number in range(70):
                 data = content(number, 8 * MIB)
-                client.put_object(Bucket="b", Key=f"{number}", Body=data)
+                client.put_object(Bucket="objects", Key=f"{number}", Body=data)
                 expected[f"{number}"] = digest(data)
-            assert read_all(client, "b") == expected
+            assert read_all(client, "objects") == expected
             server.stop()
             server.start()
-            assert read_all(server.client(), "b") == expected
+            assert read_all(server.client(), "objects") == expected
         finally:
             server.kill()
 

@@ -49,9 +49,9 @@ def store(new_server, tmp_path, topology):
     server.expect_errors(*ZONE_ERRORS)
     server.start()
     client = server.client()
-    client.create_bucket(Bucket="b")
-    expected = fill(client, "b", SIZES)
-    expected |= complete_upload(client, "b", "multipart")
+    client.create_bucket(Bucket="objects")
+    expected = fill(client, "objects", SIZES)
+    expected |= complete_upload(client, "objects", "multipart")
     return server, zones, expected
 
 
@@ -63,17 +63,17 @@ def test_every_object_is_readable_and_the_store_writable_without_a_zone(new_serv
     lose(zones, lost)
     server.start()
     client = server.client()
-    assert read_all(client, "b") == expected
-    expected |= fill(client, "b", SIZES, prefix="later")
-    expected |= complete_upload(client, "b", "later-multipart")
-    client.delete_object(Bucket="b", Key="object-0000")
+    assert read_all(client, "objects") == expected
+    expected |= fill(client, "objects", SIZES, prefix="later")
+    expected |= complete_upload(client, "objects", "later-multipart")
+    client.delete_object(Bucket="objects", Key="object-0000")
     del expected["object-0000"]
     assert server.health("/readyz/write") == 200
-    assert read_all(client, "b") == expected
+    assert read_all(client, "objects") == expected
     # And again after a crash, still without the zone.
     server.kill()
     server.start()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
 
 
 # AZ01, AZ02, AZ13
@@ -97,15 +97,15 @@ def test_a_zone_deleted_under_load_loses_nothing_acknowledged(new_server, tmp_pa
     ledger.check(client)
     # While the zone goes out an operation may be asked to come again, nothing else.
     ledger.check_refusals(503)
-    assert read_all(client, "b") == expected
+    assert read_all(client, "objects") == expected
     # Still writable, and what is written now survives a crash without the zone.
-    expected |= fill(client, "b", SIZES, prefix="later")
+    expected |= fill(client, "objects", SIZES, prefix="later")
     assert before > 0
     server.kill()
     server.start()
     client = server.client()
     ledger.check(client)
-    assert read_all(client, "b") == expected
+    assert read_all(client, "objects") == expected
 
 
 @pytest.mark.parametrize("lost", ["a", "b", "c"])
@@ -117,23 +117,23 @@ def test_a_zone_that_comes_back_catches_up_and_carries_the_next_loss(new_server,
     shutil.move(zones[lost][0], aside)
     server.start()
     client = server.client()
-    expected |= fill(client, "b", SIZES, prefix="while-away")
-    client.delete_object(Bucket="b", Key="object-0001")
+    expected |= fill(client, "objects", SIZES, prefix="while-away")
+    client.delete_object(Bucket="objects", Key="object-0001")
     del expected["object-0001"]
     server.stop()
     shutil.rmtree(zones[lost][0], ignore_errors=True)
     shutil.move(aside, zones[lost][0])
     server.start()
     wait_for_full_redundancy(server)
-    assert read_all(server.client(), "b") == expected
-    expected |= fill(server.client(), "b", [10, 200 * KIB], prefix="after-return")
+    assert read_all(server.client(), "objects") == expected
+    expected |= fill(server.client(), "objects", [10, 200 * KIB], prefix="after-return")
     server.stop()
     other = next(name for name in zones if name != lost)
     lose(zones, other)
     server.start()
     # Metadata and small objects are whole at once; large ones written while the zone was away
     # survive because they were written for the two zones that were there.
-    found = read_all(server.client(), "b")
+    found = read_all(server.client(), "objects")
     assert set(found) == set(expected)
     assert found == expected
 
@@ -164,13 +164,13 @@ def test_two_zones_serve_reads_when_one_is_lost(new_server, tmp_path):
     # Writes need a decision of the operator; a read is served or says that it waits for one.
     assert server.health("/readyz/write") == 503
     if server.health("/readyz") == 200:
-        assert read_all(client, "b") == expected
+        assert read_all(client, "objects") == expected
 
 
 def test_one_zone_of_one_disk_works_and_says_what_it_does_not_survive(new_server, tmp_path):
     server, _, expected = store(new_server, tmp_path, (1, 1))
     server.restart()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
     assert "surviv" in server.log()
 
 
@@ -180,15 +180,15 @@ def test_one_disk_of_two_in_a_zone_is_lost(new_server, tmp_path):
     server.stop()
     shutil.rmtree(zones["a"][0])
     server.start()
-    assert read_all(server.client(), "b") == expected
-    expected |= fill(server.client(), "b", SIZES, prefix="later")
+    assert read_all(server.client(), "objects") == expected
+    expected |= fill(server.client(), "objects", SIZES, prefix="later")
     server.restart()
-    assert read_all(server.client(), "b") == expected
+    assert read_all(server.client(), "objects") == expected
     # A whole zone beside the disk: 3+3 over 3x2 decodes from the three shards that are left.
     server.stop()
     lose(zones, "b")
     server.start()
-    found = read_all(server.client(), "b")
+    found = read_all(server.client(), "objects")
     assert {key: found.get(key) for key in expected if not key.startswith("later")} == {
         key: value for key, value in expected.items() if not key.startswith("later")
     }

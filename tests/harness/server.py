@@ -120,6 +120,7 @@ class Server:
         started = time.monotonic()
         with open(self.log_path, "ab") as log:
             log.write(b"---- start\n")
+            log.flush()
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment, cwd=self.folder,
