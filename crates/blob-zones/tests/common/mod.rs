@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use strongroom_base::{DiskRef, Random, SeededRandom, SystemClock};
+use strongroom_base::{Clock, DiskRef, ManualClock, Random, SeededRandom, Timestamp};
 use strongroom_blob::{BlobStore, ByteStream, Place, PutOptions, Result, Written};
 use strongroom_blob_zones::{Settings, ZoneBlobs};
 use strongroom_zones::{DiskHandle, DiskSpec, Disks, OpenOptions, OutReason};
@@ -20,6 +20,8 @@ pub struct Rig {
     /// Zone by zone.
     pub disks: Vec<Arc<RamDisk>>,
     pub per_zone: usize,
+    /// Stands still until a test moves it.
+    pub clock: Arc<ManualClock>,
     random: Arc<dyn Random>,
 }
 
@@ -47,6 +49,7 @@ impl Rig {
         Self {
             disks,
             per_zone,
+            clock: Arc::new(ManualClock::new(Timestamp(1))),
             random: Arc::new(SeededRandom::new(7)),
         }
     }
@@ -77,7 +80,7 @@ impl Rig {
             open.run,
             settings,
             Arc::clone(&self.random),
-            Arc::new(SystemClock::new()),
+            Arc::clone(&self.clock) as Arc<dyn Clock>,
         );
         Opened {
             blobs: blobs.unwrap(),

@@ -25,6 +25,7 @@ struct State {
     dirs_durable: BTreeSet<String>,
     faults: Faults,
     created: usize,
+    reads: usize,
 }
 
 #[derive(Default, Clone)]
@@ -137,6 +138,11 @@ impl RamDisk {
     /// Files created since the disk was made.
     pub fn created(&self) -> usize {
         self.lock().created
+    }
+
+    /// Reads of segments asked for since the disk was made, those that hang included.
+    pub fn reads(&self) -> usize {
+        self.lock().reads
     }
 
     fn online(&self) -> io::Result<MutexGuard<'_, State>> {
@@ -302,6 +308,7 @@ impl RamFile {
 
 impl DiskFile for RamFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        self.shared.state.lock().unwrap().reads += usize::from(self.is_segment());
         let state = self.wait(|faults| faults.reads_hang);
         if (state.faults.reads_fail && self.is_segment()) || state.faults.offline {
             return Err(io::Error::other("medium error"));
