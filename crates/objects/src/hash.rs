@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// Computes one checksum.
 enum ChecksumHasher {
-    Crc(ChecksumAlgorithm, crc_fast::Digest),
+    Crc(ChecksumAlgorithm, Box<crc_fast::Digest>),
     Sha(ChecksumAlgorithm, digest::Context),
 }
 
@@ -40,7 +40,7 @@ impl ChecksumHasher {
             _ => &digest::SHA256,
         };
         match crc(algorithm) {
-            Some(crc) => Self::Crc(algorithm, crc_fast::Digest::new(crc)),
+            Some(crc) => Self::Crc(algorithm, Box::new(crc_fast::Digest::new(crc))),
             None => Self::Sha(algorithm, digest::Context::new(sha)),
         }
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use strongroom_base::Timestamp;
+use strongroom_base::planted;
 use strongroom_blob::{ByteStream, Durability, ErrorKind, PutOptions};
 use strongroom_types::{Checksum, ChecksumAlgorithm};
 
@@ -222,6 +223,9 @@ async fn gather(
 /// Compares all that was declared with what was computed (IN02). The trailer is asked last: it
 /// comes after the content.
 async fn verify(digests: Digests, hashed: &Hashed) -> Result<Option<Checksum>> {
+    if planted("objects-digests-not-verified") {
+        return Ok(None);
+    }
     if digests.md5.is_some_and(|md5| md5 != hashed.md5) {
         return Err(Error::BadDigest {
             digest: "Content-MD5",

@@ -5,6 +5,7 @@
 //! buried by name and keep their records until the sweep, so that no commit grows with the number
 //! of parts times two.
 
+use strongroom_base::planted;
 use strongroom_meta::{Reads, Stamp};
 use strongroom_types::ObjectKey;
 
@@ -49,6 +50,9 @@ fn bury_content(
     content: &VersionContent,
     when: Stamp,
 ) -> Result<(), Halt> {
+    if planted("objects-old-content-not-buried") {
+        return Ok(());
+    }
     match content {
         VersionContent::Empty => Ok(()),
         VersionContent::Blob(blob) => bury_blob(reads, writes, *blob, when),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use strongroom_base::Timestamp;
+use strongroom_base::planted;
 use strongroom_meta::{Reads, Stamp};
 use strongroom_types::{Checksum, ChecksumType, ETag, ObjectKey, UploadId, VersionId};
 
@@ -298,11 +299,13 @@ fn move_blob(
         return Err(Error::Corrupt { message }.into());
     };
     let mut record = BlobRecord::decode(&found.value).map_err(Error::from)?;
-    record.owner = BlobOwner::Version {
-        bucket: commit.bucket.id,
-        key: commit.key.clone(),
-        stamp,
-    };
+    if !planted("objects-blob-owner-not-moved") {
+        record.owner = BlobOwner::Version {
+            bucket: commit.bucket.id,
+            key: commit.key.clone(),
+            stamp,
+        };
+    }
     if found.inline.is_some() {
         writes.move_inline(key.clone(), key, &record);
     } else {

@@ -1,6 +1,7 @@
 //! DeleteObject, and a group of the keys of a DeleteObjects.
 
 use strongroom_base::Timestamp;
+use strongroom_base::planted;
 use strongroom_meta::Reads;
 use strongroom_types::VersionId;
 
@@ -60,7 +61,9 @@ fn delete_key(
     if let Some(head) = head {
         let when = reads.issue_stamp(head.newest);
         remove_version(reads, writes, bucket, &request.key, head.current, when)?;
-        writes.delete(head_key);
+        if !planted("objects-head-left-behind") {
+            writes.delete(head_key);
+        }
     }
     Ok(DeleteObjectOutput {
         version_id: request.version_id,

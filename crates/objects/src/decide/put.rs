@@ -51,9 +51,19 @@ impl NewContent {
         }
     }
 
-    /// Writes the blob's record.
-    pub(super) fn write_blob(&self, writes: &mut Writes, owner: BlobOwner) {
+    /// Writes the blob's record. An id that was given before is refused rather than believed: its
+    /// record may be the only way to another's bytes.
+    pub(super) fn write_blob(
+        &self,
+        reads: &mut dyn Reads,
+        writes: &mut Writes,
+        owner: BlobOwner,
+    ) -> Result<(), Halt> {
         let key = keys::blob(self.blob);
+        if reads.get(&key)?.is_some() {
+            let message = format!("blob id {} was given before", hex::encode(self.blob.0));
+            return Err(Error::Internal { message }.into());
+        }
         let size = self.size;
         match &self.body {
             Body::Empty => {}
@@ -82,6 +92,7 @@ impl NewContent {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -144,7 +155,7 @@ pub fn put(reads: &mut dyn Reads, commit: &PutCommit) -> Decided<PutDone> {
         key: commit.key.clone(),
         stamp,
     };
-    content.write_blob(&mut writes, owner);
+    content.write_blob(reads, &mut writes, owner)?;
     let version_id = written_version_id(state.versioning, stamp);
     Ok((
         writes.finish(commit.bucket.id, STANDARD),

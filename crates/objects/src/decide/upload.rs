@@ -1,6 +1,7 @@
 //! Multipart uploads until they are completed: create, put a part, close, reopen, abort.
 
 use strongroom_base::Timestamp;
+use strongroom_base::planted;
 use strongroom_meta::{Reads, Stamp};
 use strongroom_types::{Checksum, ObjectKey, UploadId, VersionId};
 
@@ -62,7 +63,7 @@ pub fn put_part(reads: &mut dyn Reads, commit: &PartCommit) -> Decided<()> {
     let upload_key = keys::upload(commit.bucket.id, &commit.key, commit.upload);
     let mut upload: UploadRecord = load(reads, &upload_key)?.ok_or(Error::NoSuchUpload)?;
     if let Some(closing) = upload.closing {
-        if is_believed(closing, commit.now) {
+        if is_believed(closing, commit.now) && !planted("objects-part-into-closed-upload") {
             return Err(Error::OperationAborted.into());
         }
         upload.closing = None;
@@ -94,7 +95,7 @@ pub fn put_part(reads: &mut dyn Reads, commit: &PartCommit) -> Decided<()> {
         upload: commit.upload,
         number: commit.number,
     };
-    content.write_blob(&mut writes, owner);
+    content.write_blob(reads, &mut writes, owner)?;
     Ok((writes.finish(commit.bucket.id, STANDARD), ()))
 }
 
@@ -102,7 +103,10 @@ pub fn put_part(reads: &mut dyn Reads, commit: &PartCommit) -> Decided<()> {
 #[derive(Clone, Debug)]
 pub enum ClosedUpload {
     /// It is closed, by this call or by one before it.
-    Closed { record: UploadRecord, token: Stamp },
+    Closed {
+        record: Box<UploadRecord>,
+        token: Stamp,
+    },
     /// It is gone, and the current version was completed from it: a repeated Complete.
     Done(Completed),
 }
@@ -127,18 +131,14 @@ pub fn close_upload(
         return Ok((Vec::new(), ClosedUpload::Done(done)));
     };
     if let Some(closing) = record.closing {
-        return Ok((
-            Vec::new(),
-            ClosedUpload::Closed {
-                record,
-                token: closing.token,
-            },
-        ));
+        let (record, token) = (Box::new(record), closing.token);
+        return Ok((Vec::new(), ClosedUpload::Closed { record, token }));
     }
     let token = reads.issue_stamp(Stamp(0));
     record.closing = Some(Closing { token, since: now });
     let mut writes = Writes::default();
     writes.put(upload_key, &record);
+    let record = Box::new(record);
     Ok((
         writes.finish(bucket.id, STANDARD),
         ClosedUpload::Closed { record, token },
@@ -211,7 +211,8 @@ pub fn abort_upload(
     bucket_state(reads, bucket)?;
     let upload_key = keys::upload(bucket.id, key, id);
     let record: UploadRecord = load(reads, &upload_key)?.ok_or(Error::NoSuchUpload)?;
-    if record.closing.is_none_or(|closing| closing.token != token) {
+    let is_other = |closing: Closing| closing.token != token;
+    if record.closing.is_none_or(is_other) && !planted("objects-token-not-checked") {
         return Err(Error::OperationAborted.into());
     }
     let when = reads.issue_stamp(Stamp(0));

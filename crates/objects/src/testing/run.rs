@@ -171,7 +171,7 @@ impl Model {
         let bytes = op.content(op.size);
         let mut content = streamed(&bytes);
         content.digests.md5 = Some(md5_of(&bytes));
-        if op.pick % 3 == 0 {
+        if op.pick.is_multiple_of(3) {
             let algorithm = ChecksumAlgorithm::ALL[op.pick % ChecksumAlgorithm::ALL.len()];
             content.digests.checksum = DeclaredChecksum::Compute(algorithm);
         }
