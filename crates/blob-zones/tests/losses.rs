@@ -238,3 +238,39 @@ async fn without_any_disk_a_put_is_unavailable() {
         ErrorKind::Unavailable
     );
 }
+
+/// T7: every pattern of lost disks up to the parity is read, and one more is `Unavailable`.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_pattern_of_lost_disks_up_to_the_parity_is_read() {
+    for (per_zone, parity) in [(1, 1), (2, 3), (4, 5)] {
+        let rig = Rig::new(3, per_zone);
+        let open = rig.open();
+        let bytes = content(1, 100_000);
+        let place = open.put(&bytes).await.place;
+        let (mut read, mut refused) = (0, 0);
+        for pattern in 0u32..1 << rig.disks.len() {
+            let lost = |disk: usize| pattern >> disk & 1 == 1;
+            if pattern.count_ones() > parity + 1 {
+                continue;
+            }
+            for disk in (0..rig.disks.len()).filter(|disk| lost(*disk)) {
+                rig.disks[disk].set_faults(|faults| faults.offline = true);
+                open.take_out(disk);
+            }
+            if pattern.count_ones() <= parity {
+                open.assert_reads(&place, &bytes).await;
+                read += 1;
+            } else {
+                let answer = open.read(&place, bytes.len()).await;
+                assert_eq!(answer.map(|_| ()).unwrap_err().kind, ErrorKind::Unavailable);
+                refused += 1;
+            }
+            for disk in (0..rig.disks.len()).filter(|disk| lost(*disk)) {
+                rig.disks[disk].set_faults(|faults| faults.offline = false);
+                open.admit(disk);
+            }
+        }
+        println!("3x{per_zone}: {read} patterns read, {refused} refused");
+        assert!(read > 0 && refused > 0);
+    }
+}
