@@ -10,7 +10,7 @@ use crate::body::{BodyPlan, Failure, Trailer};
 use crate::error::{FrontError, Result};
 
 /// Headers whose grammar `s3s` reads more narrowly than S3 does. They are kept from it and read here.
-pub const KEPT_FROM_S3S: [&str; 14] = [
+pub const KEPT_FROM_S3S: [&str; 15] = [
     "if-match",
     "if-none-match",
     "if-modified-since",
@@ -21,6 +21,7 @@ pub const KEPT_FROM_S3S: [&str; 14] = [
     "x-amz-copy-source-if-none-match",
     "x-amz-copy-source-if-modified-since",
     "x-amz-copy-source-if-unmodified-since",
+    "x-amz-copy-source-range",
     "x-amz-checksum-algorithm",
     "x-amz-sdk-checksum-algorithm",
     "x-amz-checksum-type",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
+use strongroom_base::Clock;
 use strongroom_objects::Objects;
 
 use crate::context::ContextRef;
@@ -18,13 +19,18 @@ use crate::ops;
 pub struct S3Front {
     pub(crate) objects: Arc<Objects>,
     pub(crate) region: String,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl S3Front {
     /// S3 over `objects`, in one region.
     #[must_use]
-    pub const fn new(objects: Arc<Objects>, region: String) -> Self {
-        Self { objects, region }
+    pub fn new(objects: Arc<Objects>, region: String, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            objects,
+            region,
+            clock,
+        }
     }
 }
 
@@ -71,6 +77,7 @@ connect! {
     copy_object: CopyObjectInput => CopyObjectOutput in ops::copy_object::run;
     create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput
         in ops::create_upload::run;
+    upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput in ops::upload_part_copy::run;
     upload_part: UploadPartInput => UploadPartOutput in ops::upload_part::run;
     complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput
         in ops::complete_upload::run;

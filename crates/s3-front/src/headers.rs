@@ -12,7 +12,7 @@ use crate::route::is_header_or_signature;
 use crate::target::Target;
 
 /// Headers we act on, or that ask for nothing.
-const KNOWN: [&str; 26] = [
+const KNOWN: [&str; 27] = [
     "x-amz-checksum-algorithm",
     "x-amz-checksum-crc32",
     "x-amz-checksum-crc32c",
@@ -27,6 +27,7 @@ const KNOWN: [&str; 26] = [
     "x-amz-copy-source-if-modified-since",
     "x-amz-copy-source-if-none-match",
     "x-amz-copy-source-if-unmodified-since",
+    "x-amz-copy-source-range",
     "x-amz-date",
     "x-amz-decoded-content-length",
     "x-amz-expected-bucket-owner",

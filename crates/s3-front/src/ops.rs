@@ -13,6 +13,7 @@ pub mod list_parts;
 pub mod list_uploads;
 pub mod put_object;
 pub mod upload_part;
+pub mod upload_part_copy;
 
 use s3s::S3Response;
 use s3s::dto::{EncodingType, Initiator, Owner as WireOwner};

@@ -32,7 +32,8 @@ operations! {
     ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation, GetBucketVersioning,
     ListObjects, ListObjectsV2, ListMultipartUploads, DeleteObjects,
     PutObject, CopyObject, GetObject, HeadObject, DeleteObject,
-    CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload, ListParts,
+    CreateMultipartUpload, UploadPart, CompleteMultipartUpload,
+    AbortMultipartUpload, ListParts, UploadPartCopy,
 }
 
 impl Operation {
@@ -88,7 +89,7 @@ impl Operation {
             ],
             Self::DeleteObject => &["versionId"],
             Self::CreateMultipartUpload => &["uploads"],
-            Self::UploadPart => &["partNumber", "uploadId"],
+            Self::UploadPart | Self::UploadPartCopy => &["partNumber", "uploadId"],
             Self::CompleteMultipartUpload | Self::AbortMultipartUpload => &["uploadId"],
             Self::ListParts => &["uploadId", "max-parts", "part-number-marker"],
         }
@@ -211,10 +212,11 @@ fn upload_part(target: &Target, copies: bool) -> Result<Operation> {
             return Err(FrontError::invalid_argument(name, "", message));
         }
     }
-    if copies {
-        return Err(FrontError::not_implemented("x-amz-copy-source"));
-    }
-    Ok(Operation::UploadPart)
+    Ok(if copies {
+        Operation::UploadPartCopy
+    } else {
+        Operation::UploadPart
+    })
 }
 
 fn unknown_parameter(name: &str) -> FrontError {
@@ -261,6 +263,12 @@ mod tests {
             ("DELETE", "/b/k", false, "DeleteObject"),
             ("POST", "/b/k?uploads", false, "CreateMultipartUpload"),
             ("PUT", "/b/k?partNumber=1&uploadId=u", false, "UploadPart"),
+            (
+                "PUT",
+                "/b/k?partNumber=1&uploadId=u",
+                true,
+                "UploadPartCopy",
+            ),
             ("POST", "/b/k?uploadId=u", false, "CompleteMultipartUpload"),
             ("DELETE", "/b/k?uploadId=u", false, "AbortMultipartUpload"),
             ("GET", "/b/k?uploadId=u", false, "ListParts"),
@@ -299,7 +307,5 @@ mod tests {
                 "{method} {uri}"
             );
         }
-        let copied = route("PUT", "/b/k?partNumber=1&uploadId=u", true);
-        assert_eq!(copied, Err("NotImplemented".to_owned()));
     }
 }

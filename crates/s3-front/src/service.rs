@@ -90,7 +90,11 @@ impl FrontService {
     /// The service over `parts`.
     #[must_use]
     pub fn new(settings: FrontSettings, parts: FrontParts) -> Self {
-        let front = S3Front::new(Arc::clone(&parts.objects), settings.region.clone());
+        let front = S3Front::new(
+            Arc::clone(&parts.objects),
+            settings.region.clone(),
+            Arc::clone(&parts.clock),
+        );
         let s3 = S3ServiceBuilder::new(front).build();
         Self {
             inner: Arc::new(Inner {

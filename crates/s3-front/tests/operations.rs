@@ -504,3 +504,58 @@ async fn an_upload_is_aborted_and_then_unknown() {
         .signed();
     world.send(part).await.expect_error(400, "InvalidArgument");
 }
+
+#[tokio::test]
+async fn a_part_is_copied_from_a_range_of_another_object() {
+    // CO11
+    let world = World::with_bucket().await;
+    put(&world, "/bucket/a", "0123456789").await;
+    let id = send(&world, "POST", "/bucket/k?uploads")
+        .await
+        .expect(200)
+        .element("UploadId");
+    let id = id.unwrap();
+    let copy = |range: &str| {
+        Call::new("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}"))
+            .header("x-amz-copy-source", "bucket/a")
+            .header("x-amz-copy-source-range", range)
+    };
+    let copied = world.send(copy("bytes=2-4").signed()).await.expect(200);
+    let etag = copied.element("ETag").unwrap();
+    for range in [
+        "bytes=2-",
+        "bytes=-2",
+        "2-4",
+        "bytes=4-2",
+        "bytes=2-10",
+        "bytes=0-1,3-4",
+    ] {
+        world
+            .send(copy(range).signed())
+            .await
+            .expect_error(400, "InvalidArgument");
+    }
+    for (name, value) in [
+        ("x-amz-copy-source-if-match", "\"other\""),
+        (
+            "x-amz-copy-source-if-none-match",
+            "\"781e5e245d69b566979b86e28d23f2c7\"",
+        ),
+    ] {
+        let call = copy("bytes=2-4").header(name, value).signed();
+        world
+            .send(call)
+            .await
+            .expect_error(412, "PreconditionFailed");
+    }
+    let body = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>\
+         </CompleteMultipartUpload>"
+    );
+    let complete = Call::new("POST", &format!("/bucket/k?uploadId={id}")).body(body);
+    world.send(complete.signed()).await.expect(200);
+    assert_eq!(
+        send(&world, "GET", "/bucket/k").await.expect(200).text(),
+        "234"
+    );
+}

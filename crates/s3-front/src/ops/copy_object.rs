@@ -55,7 +55,7 @@ pub async fn run(
     }))
 }
 
-fn source(source: &CopySource) -> Result<(String, String, Option<String>)> {
+pub(super) fn source(source: &CopySource) -> Result<(String, String, Option<String>)> {
     match source {
         CopySource::Bucket {
             bucket,
