@@ -14,14 +14,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use crate::crash::{CrashStates, Replay, Variant};
 use crate::state::mix;
 use crate::trace::{Event, Trace};
+use crate::views::ViewEvent;
 use crate::world::SimWorld;
 
 /// Points dealt ahead of the threads that check them. Each holds the lists of all disks.
 const QUEUE_LEN_MAX: usize = 64;
 /// Bad points after which a sweep stops: enough to see the pattern.
 const FAILURE_COUNT_MAX: usize = 20;
-/// Threads that check, as many as the machines that run the tests have.
-const THREAD_COUNT: usize = 2;
+/// Threads that check: more than the two cores tests count on, as a starting store also waits.
+const THREAD_COUNT: usize = 4;
 
 /// One instant and one way the power cut left the disks.
 pub struct CrashPoint {
@@ -67,8 +68,8 @@ pub struct SweepReport {
     pub failures: Vec<String>,
 }
 
-/// Checks at most about `limit` crash points of `trace`, spread evenly over all of them. Each
-/// event's `prefix` is always among them.
+/// Checks at most about `limit` crash points of `trace`, spread evenly over all of them. The
+/// harshest at each event, with nothing but what was synced, is always among them.
 pub fn sweep(
     trace: &Trace,
     limit: u64,
@@ -111,9 +112,17 @@ fn deal(
     while replay.advance().is_some() {
         let states = replay.crash_states();
         let event_count = replay.position();
+        let is_of_view = trace.events()[event_count - 1]
+            .mark::<ViewEvent>()
+            .is_some();
+        let harshest = match states.pending_count() {
+            0 => Variant::Prefix,
+            _ => Variant::OnlySynced,
+        };
         for (index, variant) in states.variants().into_iter().enumerate() {
             let draw = mix(mix(trace.seed, event_count as u64), index as u64 | 1 << 40);
-            let is_chosen = variant == Variant::Prefix || total <= limit || draw % total < limit;
+            let is_forced = variant == harshest && !is_of_view;
+            let is_chosen = is_forced || total <= limit || draw % total < limit;
             if !is_chosen {
                 continue;
             }

@@ -27,7 +27,7 @@ struct Applied {
 }
 
 /// The mark of one application, or of a discard.
-struct ViewEvent {
+pub(crate) struct ViewEvent {
     disk: DiskId,
     applied: Applied,
 }

@@ -73,12 +73,14 @@ impl Checker {
     }
 
     async fn serve(&self, point: &CrashPoint, world: &SimWorld) -> Result<Engine, String> {
-        self.tally.recoveries.fetch_add(1, Ordering::Relaxed);
+        // Each start draws its own names, as a real one does.
+        let start = self.tally.recoveries.fetch_add(1, Ordering::Relaxed);
+        let seed = point.draw.wrapping_add(start << 20);
         let views = SimViews::after_power_cut(world, point.events(), point.draw);
         let parts = EngineParts {
             views: Arc::new(views),
             clock: clock_at(point.event_count + 1_000_000),
-            random: Arc::new(SeededRandom::new(point.draw)),
+            random: Arc::new(SeededRandom::new(seed)),
         };
         Engine::serve(world, self.topology, &parts, self.ready_limit)
             .map_err(|why| format!("does not serve: {why}"))
