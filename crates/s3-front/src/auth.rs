@@ -21,7 +21,7 @@ use strongroom_base::Timestamp;
 use self::canonical::Canonical;
 use self::credentials::{Credential, CredentialSource};
 use self::scope::{AmzDate, Scope};
-use self::signing::{ALGORITHM, Signature, SigningKey};
+use self::signing::{ALGORITHM, ChunkSigning, Signature, SigningKey};
 use crate::error::{FrontError, Result};
 use crate::target::Target;
 
@@ -71,7 +71,7 @@ pub enum Payload {
     /// It is aws-chunked.
     Chunked {
         /// Each chunk is signed, beginning with the request's signature.
-        signed: Option<(SigningKey, Signature)>,
+        signed: Option<Box<ChunkSigning>>,
         /// Trailers follow the last chunk.
         trailers: bool,
     },
@@ -399,7 +399,12 @@ fn check_signature(presented: &Presented<'_>, claim: &Claim, key: &SigningKey) -
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
 fn payload_of(claim: &Claim, key: &SigningKey) -> Result<Payload> {
-    let signed = || Some((key.clone(), claim.signature));
+    let signed = || {
+        Some(Box::new(ChunkSigning {
+            key: key.clone(),
+            previous: claim.signature,
+        }))
+    };
     let payload = match claim.payload_hash.as_str() {
         UNSIGNED => Payload::Unsigned,
         "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Payload::Chunked {

@@ -18,6 +18,7 @@ use strongroom_types::Checksum;
 
 use self::chunked::{Decoder, Expected};
 use crate::auth::Payload;
+use crate::auth::signing::ChunkSigning;
 use crate::digests::{self, Declared, DeclaredDigests};
 use crate::error::{FrontError, Result};
 
@@ -47,10 +48,7 @@ pub struct BodyPlan {
 struct ChunkedPlan {
     trailers: Vec<String>,
     trailers_allowed: bool,
-    signed: Option<(
-        crate::auth::signing::SigningKey,
-        crate::auth::signing::Signature,
-    )>,
+    signed: Option<Box<ChunkSigning>>,
 }
 
 impl BodyPlan {

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode};
 use strongroom_objects::Error;
 use strongroom_types::VersionId;
 
@@ -22,7 +22,7 @@ pub struct FrontError {
     pub message: String,
     /// Further children of the error document (PR02).
     pub fields: Vec<(&'static str, String)>,
-    pub headers: HeaderMap,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Result of the wire layer.
@@ -36,7 +36,7 @@ impl FrontError {
             code: Cow::Borrowed(code),
             message: message.into(),
             fields: Vec::new(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -49,7 +49,7 @@ impl FrontError {
 
     fn with_header(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(HeaderName::from_static(name), value);
+            self.headers.push((HeaderName::from_static(name), value));
         }
         self
     }
@@ -184,98 +184,100 @@ fn escaped(text: &str) -> String {
 
 impl From<Error> for FrontError {
     fn from(error: Error) -> Self {
-        use StatusCode as S;
-        let text = error.to_string();
-        let made = |status, code| Self::new(status, code, text);
-        match error {
-            Error::NoSuchBucket => made(S::NOT_FOUND, "NoSuchBucket"),
-            Error::NoSuchKey { delete_marker } => {
-                with_marker(made(S::NOT_FOUND, "NoSuchKey"), delete_marker)
-            }
-            Error::NoSuchUpload => made(S::NOT_FOUND, "NoSuchUpload"),
-            Error::NoSuchVersion => made(S::NOT_FOUND, "NoSuchVersion"),
-            Error::MethodNotAllowed {
-                version_id,
-                last_modified,
-            } => with_marker(
-                made(S::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
-                Some(version_id),
-            )
+        let (status, code) = code_of(&error);
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            // The client can do nothing with the reason; a person should look.
+            tracing::error!(%error, "request failed inside the store");
+            return Self::internal();
+        }
+        detailed(Self::new(status, code, error.to_string()), error)
+    }
+}
+
+/// S3's code and status of a domain error: the one place that says so.
+const fn code_of(error: &Error) -> (StatusCode, &'static str) {
+    use StatusCode as S;
+    match error {
+        Error::NoSuchBucket => (S::NOT_FOUND, "NoSuchBucket"),
+        Error::NoSuchKey { .. } => (S::NOT_FOUND, "NoSuchKey"),
+        Error::NoSuchUpload => (S::NOT_FOUND, "NoSuchUpload"),
+        Error::NoSuchVersion => (S::NOT_FOUND, "NoSuchVersion"),
+        Error::MethodNotAllowed { .. } => (S::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+        Error::BucketAlreadyExists => (S::CONFLICT, "BucketAlreadyExists"),
+        Error::BucketAlreadyOwnedByYou => (S::CONFLICT, "BucketAlreadyOwnedByYou"),
+        Error::BucketNotEmpty => (S::CONFLICT, "BucketNotEmpty"),
+        Error::OperationAborted => (S::CONFLICT, "OperationAborted"),
+        Error::PreconditionFailed { .. } => (S::PRECONDITION_FAILED, "PreconditionFailed"),
+        Error::NotModified { .. } => (S::NOT_MODIFIED, "NotModified"),
+        Error::InvalidRange { .. } => (S::RANGE_NOT_SATISFIABLE, "InvalidRange"),
+        Error::InvalidPartNumber => (S::RANGE_NOT_SATISFIABLE, "InvalidPartNumber"),
+        Error::InvalidPart { .. } => (S::BAD_REQUEST, "InvalidPart"),
+        Error::InvalidPartOrder => (S::BAD_REQUEST, "InvalidPartOrder"),
+        Error::EntityTooSmall { .. } => (S::BAD_REQUEST, "EntityTooSmall"),
+        Error::EntityTooLarge { .. } => (S::BAD_REQUEST, "EntityTooLarge"),
+        Error::BadDigest { .. } => (S::BAD_REQUEST, "BadDigest"),
+        Error::ContentSha256Mismatch => (S::BAD_REQUEST, "XAmzContentSHA256Mismatch"),
+        Error::IncompleteBody { .. } => (S::BAD_REQUEST, "IncompleteBody"),
+        Error::ContentFailed { .. } => (S::BAD_REQUEST, "IncompleteBody"),
+        Error::InvalidArgument { .. } => (S::BAD_REQUEST, "InvalidArgument"),
+        Error::InvalidRequest { .. } => (S::BAD_REQUEST, "InvalidRequest"),
+        Error::NotImplemented { .. } => (S::NOT_IMPLEMENTED, "NotImplemented"),
+        Error::KeyTooLong { .. } => (S::BAD_REQUEST, "KeyTooLongError"),
+        Error::MetadataTooLarge { .. } => (S::BAD_REQUEST, "MetadataTooLarge"),
+        Error::Unavailable { .. } => (S::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+        Error::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
+        Error::StorageFull => (S::INSUFFICIENT_STORAGE, "XStorageFull"),
+        Error::Corrupt { .. } => (S::INTERNAL_SERVER_ERROR, "InternalError"),
+        Error::Internal { .. } => (S::INTERNAL_SERVER_ERROR, "InternalError"),
+    }
+}
+
+/// The fields and headers that some errors carry besides (PR02).
+fn detailed(front: FrontError, error: Error) -> FrontError {
+    match error {
+        Error::NoSuchKey { delete_marker } => with_marker(front, delete_marker),
+        Error::MethodNotAllowed {
+            version_id,
+            last_modified,
+        } => with_marker(front, Some(version_id))
             .with("ResourceType", "DeleteMarker")
             .with_header("allow", "DELETE")
             .with_header("last-modified", &http_date(last_modified)),
-            Error::BucketAlreadyExists => made(S::CONFLICT, "BucketAlreadyExists"),
-            Error::BucketAlreadyOwnedByYou => made(S::CONFLICT, "BucketAlreadyOwnedByYou"),
-            Error::BucketNotEmpty => made(S::CONFLICT, "BucketNotEmpty"),
-            Error::OperationAborted => made(S::CONFLICT, "OperationAborted"),
-            Error::PreconditionFailed { condition } => {
-                made(S::PRECONDITION_FAILED, "PreconditionFailed")
-                    .with("Condition", condition.header())
-            }
-            Error::NotModified {
-                etag,
-                last_modified,
-                version_id,
-            } => {
-                let error = made(S::NOT_MODIFIED, "NotModified")
-                    .with_header("etag", &etag.quoted())
-                    .with_header("last-modified", &http_date(last_modified));
-                match version_id {
-                    Some(id) => error.with_header("x-amz-version-id", &id.to_string()),
-                    None => error,
-                }
-            }
-            Error::InvalidRange { size } => made(S::RANGE_NOT_SATISFIABLE, "InvalidRange")
-                .with("ActualObjectSize", size.to_string())
-                .with_header("content-range", &format!("bytes */{size}")),
-            Error::InvalidPartNumber => made(S::RANGE_NOT_SATISFIABLE, "InvalidPartNumber"),
-            Error::InvalidPart { part_number } => {
-                made(S::BAD_REQUEST, "InvalidPart").with("PartNumber", part_number.to_string())
-            }
-            Error::InvalidPartOrder => made(S::BAD_REQUEST, "InvalidPartOrder"),
-            Error::EntityTooSmall {
-                part_number,
-                size,
-                size_min,
-            } => made(S::BAD_REQUEST, "EntityTooSmall")
-                .with("ProposedSize", size.to_string())
-                .with("MinSizeAllowed", size_min.to_string())
-                .with("PartNumber", part_number.to_string()),
-            Error::EntityTooLarge { size, size_max } => made(S::BAD_REQUEST, "EntityTooLarge")
-                .with("ProposedSize", size.to_string())
-                .with("MaxSizeAllowed", size_max.to_string()),
-            Error::BadDigest { digest: _ } => made(S::BAD_REQUEST, "BadDigest"),
-            Error::ContentSha256Mismatch => made(S::BAD_REQUEST, "XAmzContentSHA256Mismatch"),
-            Error::IncompleteBody { .. } => made(S::BAD_REQUEST, "IncompleteBody"),
-            Error::ContentFailed { message: _ } => made(S::BAD_REQUEST, "IncompleteBody"),
-            Error::InvalidArgument {
-                name,
-                value,
-                message: _,
-            } => made(S::BAD_REQUEST, "InvalidArgument")
-                .with("ArgumentName", name)
-                .with("ArgumentValue", value),
-            Error::InvalidRequest { message: _ } => made(S::BAD_REQUEST, "InvalidRequest"),
-            Error::NotImplemented { header } => {
-                made(S::NOT_IMPLEMENTED, "NotImplemented").with("Header", header)
-            }
-            Error::KeyTooLong { size } => made(S::BAD_REQUEST, "KeyTooLongError")
-                .with("Size", size.to_string())
-                .with("MaxSizeAllowed", "1024"),
-            Error::MetadataTooLarge { size, size_max } => made(S::BAD_REQUEST, "MetadataTooLarge")
-                .with("Size", size.to_string())
-                .with("MaxSizeAllowed", size_max.to_string()),
-            Error::Unavailable { message: _ } => made(S::SERVICE_UNAVAILABLE, "ServiceUnavailable")
-                .with_header("retry-after", RETRY_AFTER_SECONDS),
-            Error::SlowDown => made(S::SERVICE_UNAVAILABLE, "SlowDown")
-                .with_header("retry-after", RETRY_AFTER_SECONDS),
-            Error::StorageFull => made(S::INSUFFICIENT_STORAGE, "XStorageFull"),
-            Error::Corrupt { message } | Error::Internal { message } => {
-                // The client can do nothing with the reason; a person should look.
-                tracing::error!(%message, "request failed inside the store");
-                Self::internal()
-            }
+        Error::PreconditionFailed { condition } => front.with("Condition", condition.header()),
+        Error::NotModified {
+            etag,
+            last_modified,
+            version_id,
+        } => with_version(front, version_id)
+            .with_header("etag", &etag.quoted())
+            .with_header("last-modified", &http_date(last_modified)),
+        Error::InvalidRange { size } => front
+            .with("ActualObjectSize", size.to_string())
+            .with_header("content-range", &format!("bytes */{size}")),
+        Error::InvalidPart { part_number } => front.with("PartNumber", part_number.to_string()),
+        Error::EntityTooSmall {
+            part_number,
+            size,
+            size_min,
+        } => front
+            .with("ProposedSize", size.to_string())
+            .with("MinSizeAllowed", size_min.to_string())
+            .with("PartNumber", part_number.to_string()),
+        Error::EntityTooLarge { size, size_max } => front
+            .with("ProposedSize", size.to_string())
+            .with("MaxSizeAllowed", size_max.to_string()),
+        Error::InvalidArgument { name, value, .. } => front
+            .with("ArgumentName", name)
+            .with("ArgumentValue", value),
+        Error::NotImplemented { header } => front.with("Header", header),
+        Error::KeyTooLong { size } => front.with("Size", size.to_string()),
+        Error::MetadataTooLarge { size, size_max } => front
+            .with("Size", size.to_string())
+            .with("MaxSizeAllowed", size_max.to_string()),
+        Error::Unavailable { .. } | Error::SlowDown => {
+            front.with_header("retry-after", RETRY_AFTER_SECONDS)
         }
+        _ => front,
     }
 }
 
@@ -284,9 +286,14 @@ const RETRY_AFTER_SECONDS: &str = "1";
 
 fn with_marker(error: FrontError, marker: Option<VersionId>) -> FrontError {
     match marker {
-        Some(id) => error
-            .with_header("x-amz-delete-marker", "true")
-            .with_header("x-amz-version-id", &id.to_string()),
+        Some(_) => with_version(error, marker).with_header("x-amz-delete-marker", "true"),
+        None => error,
+    }
+}
+
+fn with_version(error: FrontError, version_id: Option<VersionId>) -> FrontError {
+    match version_id {
+        Some(id) => error.with_header("x-amz-version-id", &id.to_string()),
         None => error,
     }
 }

@@ -104,7 +104,7 @@ pub(crate) fn error_response(
     };
     let mut response = Response::new(text_body(document));
     *response.status_mut() = error.status;
-    *response.headers_mut() = error.headers.clone();
+    response.headers_mut().extend(error.headers.iter().cloned());
     if !bare {
         let xml = HeaderValue::from_static("application/xml");
         response.headers_mut().insert(header::CONTENT_TYPE, xml);

@@ -110,6 +110,14 @@ impl SigningKey {
     }
 }
 
+/// What the next chunk's signature is checked with.
+#[derive(Clone)]
+pub struct ChunkSigning {
+    pub key: SigningKey,
+    /// The signature before: of the request, then of each chunk.
+    pub previous: Signature,
+}
+
 /// Lower-case hexadecimal SHA-256.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {

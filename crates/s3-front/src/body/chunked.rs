@@ -20,7 +20,7 @@
 use aws_lc_rs::digest;
 use bytes::{Buf, Bytes};
 
-use crate::auth::signing::{SHA256_OF_NOTHING, Signature, SigningKey};
+use crate::auth::signing::{ChunkSigning, SHA256_OF_NOTHING, Signature};
 use crate::error::{FrontError, Result};
 
 /// Longest chunk header or trailer line. A header has a size of at most 16 digits and a signature
@@ -37,7 +37,7 @@ pub struct Expected {
     pub trailers: Vec<String>,
     /// The payload is one that has trailers.
     pub trailers_allowed: bool,
-    pub signed: Option<(SigningKey, Signature)>,
+    pub signed: Option<Box<ChunkSigning>>,
 }
 
 /// Reads one body.
@@ -210,7 +210,7 @@ impl Decoder {
     }
 
     fn chunk_ended(&mut self) -> Result<()> {
-        let Some((key, previous)) = &mut self.expected.signed else {
+        let Some(signing) = &mut self.expected.signed else {
             return Ok(());
         };
         let hash = self.hash.take().map(digest::Context::finish);
@@ -219,10 +219,13 @@ impl Decoder {
             .chunk_signature
             .take()
             .ok_or_else(chunk_does_not_match)?;
-        if !key.verifies_chunk(*previous, &hash, signature) {
+        if !signing
+            .key
+            .verifies_chunk(signing.previous, &hash, signature)
+        {
             return Err(chunk_does_not_match());
         }
-        *previous = signature;
+        signing.previous = signature;
         Ok(())
     }
 
@@ -253,7 +256,7 @@ impl Decoder {
         if self.trailers.len() != self.expected.trailers.len() {
             return Err(malformed_trailer("an announced trailer is missing"));
         }
-        let Some((key, previous)) = &self.expected.signed else {
+        let Some(signing) = &self.expected.signed else {
             return Ok(());
         };
         if !self.expected.trailers_allowed {
@@ -272,7 +275,10 @@ impl Decoder {
             text.push('\n');
         }
         let signature = self.trailer_signature.ok_or_else(chunk_does_not_match)?;
-        if !key.verifies_trailers(*previous, &text, signature) {
+        if !signing
+            .key
+            .verifies_trailers(signing.previous, &text, signature)
+        {
             return Err(chunk_does_not_match());
         }
         Ok(())
