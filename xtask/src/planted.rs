@@ -38,7 +38,7 @@ struct Bug {
     package: String,
     /// `lib`, `bin`, or the name of a file in `tests/` without its ending.
     target: String,
-    /// The test, or a prefix that names several.
+    /// The test's whole path.
     test: String,
     /// Smaller or larger sizes for this run, given to the test's environment.
     #[serde(default)]
@@ -241,7 +241,7 @@ fn passes(bug: &Bug, binaries: &Binaries, name: &str) -> Result<bool> {
     let Some(binary) = binaries.get(&(bug.package.clone(), bug.target.clone())) else {
         bail!("{} has no test target '{}'", bug.package, bug.target);
     };
-    let mut run = command(&[&binary.path, &bug.test, "--include-ignored"]);
+    let mut run = command(&[&binary.path, &bug.test, "--exact", "--include-ignored"]);
     // As `cargo test` does: fixtures are found from the package's own folder.
     run.current_dir(&binary.folder);
     run.env("STRONGROOM_PLANTED", name).envs(&bug.env);
