@@ -131,7 +131,8 @@ impl Views {
                 kept.push(slot);
                 continue;
             }
-            tracing::warn!(view = %slot.name, "index view is not on the log's chain: made anew");
+            // A view holds only what was acknowledged: that it left the chain is evidence of loss.
+            tracing::error!(view = %slot.name, "index view is not on the log's chain: made anew");
             let id = slot.disk;
             drop(slot);
             let Some(disk) = store.opened().disks.find(id) else {
@@ -268,7 +269,7 @@ impl Watch {
                     self.probe_in = self.probe_in.saturating_sub(interval);
                     return;
                 }
-                if self.identify().is_ok() && self.probe().is_ok() {
+                if self.disk.is_settled() && self.identify().is_ok() && self.probe().is_ok() {
                     hook(&self.disk);
                     disks.admit(id);
                     self.probe_in = self.backoff;

@@ -81,6 +81,9 @@ pub struct DiskHandle {
     pub name: String,
     /// The disk. `None` when no folder was configured for it in this run.
     pub disk: Option<DiskRef>,
+    /// Held while the superblock is replaced: a disk whose replacement hangs is not admitted again
+    /// before the late rename happened.
+    pub(crate) superblock: Mutex<()>,
     state: Mutex<State>,
     /// Even: in service; odd: out. Half of it is the incarnation.
     turns: AtomicU64,
@@ -107,6 +110,7 @@ impl DiskHandle {
             zone,
             name,
             disk,
+            superblock: Mutex::new(()),
             state: Mutex::new(State { out, writer: None }),
             turns,
         }
@@ -117,6 +121,12 @@ impl DiskHandle {
     pub fn in_service(&self) -> Option<Incarnation> {
         let turns = self.turns.load(Ordering::Acquire);
         turns.is_multiple_of(2).then_some(Incarnation(turns))
+    }
+
+    /// Whether no replacement of its superblock is under way or hangs.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.superblock.try_lock().is_ok()
     }
 
     /// Why the disk is out, if it is.

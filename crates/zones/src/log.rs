@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::disks::{DiskHandle, DiskId, Disks, OutReason};
 use crate::member_log::{MemberLog, Tail};
 use crate::open::OpenStore;
+use crate::recovery::Base;
 use crate::superblock::{DiskState, Promise, StoreId, Superblock};
 
 /// What one member is doing.
@@ -112,38 +113,101 @@ impl Shared {
         self.logs.write().expect("no holder panics")[member] = log;
     }
 
-    /// Writes a promise to every disk in service of `members`; returns those members of which at
-    /// least one disk has it and none in service lacks it (a disk that fails goes out).
-    pub fn promise(&self, members: u64, promise: Promise, log_disks: &[Option<DiskId>]) -> u64 {
-        let mut promised = 0;
-        for (index, member) in self.members.iter().enumerate() {
-            if members & (1 << index) == 0 {
+    /// Writes a promise to every disk in service of `members`, the log disk first; returns those
+    /// members whose log disk has it. A disk that fails or hangs goes out.
+    pub fn promise(
+        self: &Arc<Self>,
+        members: u64,
+        promise: Promise,
+        log_disks: &[Option<DiskId>],
+    ) -> u64 {
+        let log_disks = log_disks.to_vec();
+        let shared = Arc::clone(self);
+        let answers = self.on_members(members, move |member| {
+            let log_disk = log_disks[member].ok_or_else(|| io::Error::other("no log disk"))?;
+            shared.promise_member(member, promise, log_disk)
+        });
+        answers
+            .into_iter()
+            .fold(0, |set, (member, answer)| match answer {
+                Some(Ok(())) => set | 1 << member,
+                _ => set,
+            })
+    }
+
+    /// Writes a promise to the disks of one member.
+    pub fn promise_member(
+        &self,
+        member: usize,
+        promise: Promise,
+        log_disk: DiskId,
+    ) -> io::Result<()> {
+        let mut disks: Vec<&Arc<DiskHandle>> = self.members[member].disks.iter().collect();
+        disks.sort_by_key(|disk| disk.id != log_disk);
+        for handle in disks {
+            let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
+                if handle.id == log_disk {
+                    return Err(io::Error::other("the log disk is out of service"));
+                }
                 continue;
-            }
-            for handle in &member.disks {
-                let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
-                    continue;
-                };
-                let block = Superblock {
-                    store: self.store,
-                    disk: handle.id,
-                    zone: handle.zone.clone(),
-                    state: DiskState::Formed,
-                    run: self.open.run,
-                    promise,
-                    log_disk: log_disks[index].unwrap_or(DiskId([0; 16])),
-                    zones: self.open.zones.clone(),
-                };
-                match block.write(&**disk) {
-                    Ok(()) => promised |= 1 << index,
-                    Err(error) => {
-                        self.disks()
-                            .take_out(handle.id, OutReason::Failed(error.to_string()));
-                    }
+            };
+            let block = Superblock {
+                store: self.store,
+                disk: handle.id,
+                zone: handle.zone.clone(),
+                state: DiskState::Formed,
+                run: self.open.run,
+                promise,
+                log_disk,
+                zones: self.open.zones.clone(),
+            };
+            let _replacing = handle.superblock.lock().expect("no holder panics");
+            if let Err(error) = block.write(&**disk) {
+                self.disks()
+                    .take_out(handle.id, OutReason::Failed(error.to_string()));
+                if handle.id == log_disk {
+                    return Err(error);
                 }
             }
         }
-        promised
+        Ok(())
+    }
+
+    /// Does `job` for each member in a thread of its own. A member that has not answered when the
+    /// hang limit is over has `None`, and its log disk goes out; its thread is abandoned.
+    pub fn on_members<T: Send + 'static>(
+        &self,
+        members: u64,
+        job: impl Fn(usize) -> io::Result<T> + Send + Sync + 'static,
+    ) -> Vec<(usize, Option<io::Result<T>>)> {
+        let (answer, answered) = channel();
+        let job = Arc::new(job);
+        for member in bits(members) {
+            let (job, answer) = (Arc::clone(&job), answer.clone());
+            tasks::spawn_thread(
+                &format!("member {}", self.members[member].name),
+                move || {
+                    let _ = answer.send((member, job(member)));
+                },
+            );
+        }
+        drop(answer);
+        let mut answers: Vec<(usize, Option<io::Result<T>>)> = Vec::new();
+        let mut waiting = members;
+        while waiting != 0 {
+            let Ok((member, result)) = answered.recv_timeout(self.open.options.hang_limit) else {
+                break;
+            };
+            waiting &= !(1 << member);
+            answers.push((member, Some(result)));
+        }
+        for member in bits(waiting) {
+            if let Some(disk) = self.log_disk(member) {
+                self.disks().take_out(disk, OutReason::Hung);
+            }
+            answers.push((member, None));
+        }
+        answers
     }
 
     /// Notes whose logs are the truth: the members in service, or during recovery the owner of the
@@ -325,16 +389,17 @@ pub struct CommitLog {
 }
 
 impl CommitLog {
-    pub(crate) fn new(shared: Arc<Shared>, counter: u64, number: u64, checksum: [u8; 16]) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, base: &Base) -> Self {
         let members = shared.members.len();
         Self {
             shared,
             generation: Generation::default(),
-            counter,
+            counter: base.counter,
             service: 0,
-            number,
-            checksum,
-            acknowledged: number,
+            number: base.tip,
+            checksum: base.tip_checksum,
+            // What the chain itself records: the rest counts once the new generation is in force.
+            acknowledged: base.acknowledged,
             stamp_mark: 0,
             lock_clock: 0,
             last_kind: BatchKind::Membership,
@@ -557,7 +622,7 @@ impl CommitLog {
         }
         let mut kept = self.service;
         for member in bits(self.service) {
-            match self.begin_file(member, self.generation, self.number + 1) {
+            match begin_file(&self.shared, member, self.generation, self.number + 1) {
                 Ok(tail) => self.tails[member] = Some(tail),
                 Err(error) => {
                     self.member_failed(member, OutReason::Failed(error.to_string()));
@@ -570,20 +635,6 @@ impl CommitLog {
         } else {
             self.begin_generation(kept)
         }
-    }
-
-    fn begin_file(&self, member: usize, generation: Generation, first: u64) -> io::Result<Tail> {
-        let log = self
-            .shared
-            .log(member)
-            .ok_or_else(|| io::Error::other("no log"))?;
-        let reserve = self.shared.open.options.log_file_size;
-        log.begin(
-            generation,
-            first,
-            self.shared.open.random.next_u64(),
-            reserve,
-        )
     }
 
     /// Puts a new generation with the members `service` in force: promised on all of them, then
@@ -664,11 +715,25 @@ impl CommitLog {
             body: Bytes::new(),
         };
         let mut failed = 0;
-        for member in bits(service) {
-            match self.begin_with(member, generation, &batch) {
-                Ok(tail) => self.tails[member] = Some(tail),
-                Err(error) => {
+        let shared = Arc::clone(&self.shared);
+        let first = batch.clone();
+        let answers = self.shared.on_members(service, move |member| {
+            let mut tail = begin_file(&shared, member, generation, first.header.number)?;
+            let log = shared
+                .log(member)
+                .ok_or_else(|| io::Error::other("no log"))?;
+            log.append(&mut tail, &first)?;
+            Ok(tail)
+        });
+        for (member, answer) in answers {
+            match answer {
+                Some(Ok(tail)) => self.tails[member] = Some(tail),
+                Some(Err(error)) => {
                     self.member_failed(member, OutReason::Failed(error.to_string()));
+                    failed |= 1 << member;
+                }
+                None => {
+                    self.member_failed(member, OutReason::Hung);
                     failed |= 1 << member;
                 }
             }
@@ -679,16 +744,6 @@ impl CommitLog {
         self.generation = generation;
         self.wrote(&batch.header);
         Ok(())
-    }
-
-    fn begin_with(&self, member: usize, generation: Generation, batch: &Batch) -> io::Result<Tail> {
-        let mut tail = self.begin_file(member, generation, batch.header.number)?;
-        let log = self
-            .shared
-            .log(member)
-            .ok_or_else(|| io::Error::other("no log"))?;
-        log.append(&mut tail, batch)?;
-        Ok(tail)
     }
 
     fn stall(&mut self, why: &str) -> Stalled {
@@ -718,6 +773,23 @@ impl CommitLog {
             self.acknowledged,
         );
     }
+}
+
+fn begin_file(
+    shared: &Shared,
+    member: usize,
+    generation: Generation,
+    first: u64,
+) -> io::Result<Tail> {
+    let log = shared
+        .log(member)
+        .ok_or_else(|| io::Error::other("no log"))?;
+    log.begin(
+        generation.counter,
+        first,
+        generation.tag,
+        shared.open.options.log_file_size,
+    )
 }
 
 /// The members in a set.

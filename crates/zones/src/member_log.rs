@@ -1,7 +1,8 @@
 //! The commit log of one member: files of batches on one of its disks.
 //!
-//! A file is named by the counter of its generation, the number of its first batch and a random
-//! part, and is appended to by that generation only, so a write that hung in an old file can land
+//! A file is named by a counter that grows with each file (at least the counter of its generation),
+//! the number of its first batch and the tag of its generation, and is appended to by that
+//! generation only, so a write that hung in an old file can land
 //! whenever it likes (hazard H8). A later file supersedes every entry of earlier ones from its
 //! first number on. That is how a log is cut: nothing is ever truncated.
 //!
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use bytes::Bytes;
 use strongroom_base::{ALIGNMENT, AlignedBuf, CreateOptions, DiskRef, FileRef, align_up};
 
-use crate::batch::{BATCH_HEADER_SIZE_BYTES, Batch, BatchHeader, Generation};
+use crate::batch::{BATCH_HEADER_SIZE_BYTES, Batch, BatchHeader};
 use crate::superblock::StoreId;
 
 /// The folder of log files on a disk.
@@ -131,22 +132,24 @@ impl MemberLog {
         self.files.read().expect("no holder panics").is_empty()
     }
 
-    /// Begins a file whose first batch will be `first`. Its name is durable when this returns.
+    /// Begins a file whose first batch will be `first`; `tag` is the generation's for its own files
+    /// and any other number for copies. Its name is durable when this returns, and above every name
+    /// of this log: order by name is order by creation.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn begin(
-        &self,
-        generation: Generation,
-        first: u64,
-        random: u64,
-        reserve: u64,
-    ) -> io::Result<Tail> {
-        let name = FileName {
-            counter: generation.counter,
+    pub fn begin(&self, counter: u64, first: u64, tag: u64, reserve: u64) -> io::Result<Tail> {
+        let mut name = FileName {
+            counter,
             first,
-            random,
+            random: tag,
         };
+        if let Some(last) = self.files.read().expect("no holder panics").last() {
+            name.counter = name.counter.max(last.name.counter);
+            if (name.counter, name.first) <= (last.name.counter, last.name.first) {
+                name.counter += 1;
+            }
+        }
         let options = CreateOptions {
             direct: true,
             reserve,
@@ -170,6 +173,15 @@ impl MemberLog {
             offset: 0,
             log_file,
         })
+    }
+
+    /// The tag in the name of the newest file.
+    pub fn newest_tag(&self) -> Option<u64> {
+        self.files
+            .read()
+            .expect("no holder panics")
+            .last()
+            .map(|file| file.name.random)
     }
 
     /// Writes and syncs one batch at the end of the log; for catch-up and membership.

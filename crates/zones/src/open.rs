@@ -354,7 +354,7 @@ fn first_batch(disk: &DiskRef, block: &Superblock) -> io::Result<()> {
         body_len: 0,
         body_checksum: [0; 16],
     };
-    let mut tail = log.begin(block.promise.generation, 1, 0, 0)?;
+    let mut tail = log.begin(1, 1, block.promise.generation.tag, 0)?;
     log.append(
         &mut tail,
         &Batch {

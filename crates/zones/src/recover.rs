@@ -18,6 +18,9 @@ use crate::superblock::{Promise, Superblock};
 /// more comes in later, unless it is needed for a majority.
 const CATCH_UP_BATCHES_MAX: u64 = 4096;
 
+/// The disk that is none.
+const NO_DISK: DiskId = DiskId([0; 16]);
+
 /// Why recovery gave no log. The text is a sentence for the operator.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -27,7 +30,8 @@ pub struct RecoverError(pub String);
 pub enum Recovered {
     /// Commits are possible. Everything in the log is acknowledged.
     Serving(CommitLog),
-    /// One of two members is present: reads only. Number of the last batch, and why.
+    /// Enough members to know the truth, too few to go on: reads only. Number of the last batch,
+    /// and why.
     ReadOnly(LogReader, u64, String),
 }
 
@@ -67,26 +71,20 @@ impl Store {
     pub fn recover(&self, mark: u64) -> Result<Recovered, RecoverError> {
         let shared = &self.0;
         let voters = self.voters(mark);
-        let base = match decide(&voters, shared.majority(), mark) {
-            Ok(base) => base,
-            Err(Refusal::TooFew { .. }) if shared.members.len() == 2 && voters.len() == 1 => {
-                return self.read_only(&voters, mark);
-            }
-            Err(refusal) => return Err(self.explain(&refusal)),
-        };
+        // Members that meet every majority know; a majority is needed to go on.
+        let knowing = shared.members.len() - shared.majority() + 1;
+        let base = decide(&voters, knowing, mark).map_err(|refusal| self.explain(&refusal))?;
         self.check_mark(&base, mark)?;
         shared.trust(1 << base.owner, Some(base.links.clone()));
-        let mut log = CommitLog::new(
-            Arc::clone(shared),
-            base.counter,
-            base.tip,
-            base.tip_checksum,
-        );
+        let mut log = CommitLog::new(Arc::clone(shared), &base);
         if let Some(batch) = shared.chain_batch(base.tip) {
             log.stamp_mark = batch.header.stamp_mark;
             log.lock_clock = batch.header.lock_clock;
         }
-        let service = self.bring_up(&voters, &base)?;
+        let service = self.bring_up(&voters, &base);
+        if (service.count_ones() as usize) < shared.majority() {
+            return Ok(self.read_only(&base, service));
+        }
         log.begin_generation(service)
             .map_err(|stalled| RecoverError(stalled.0))?;
         shared.trust(log.service, None);
@@ -112,17 +110,18 @@ impl Store {
         Ok(())
     }
 
-    fn read_only(&self, voters: &[Voter], mark: u64) -> Result<Recovered, RecoverError> {
-        let base = decide(voters, 1, mark).map_err(|refusal| self.explain(&refusal))?;
-        self.check_mark(&base, mark)?;
-        self.0.trust(1 << base.owner, Some(base.links.clone()));
-        let present = &self.0.members[voters[0].member].name;
-        let why =
-            format!("only zone {present} of two is present: reads only, bring back the other");
+    /// Enough members are there to know the truth and too few to go on.
+    fn read_only(&self, base: &Base, service: u64) -> Recovered {
+        let why = format!(
+            "{} of {} zones are usable and {} are needed to write: reads only, bring back the others",
+            service.count_ones(),
+            self.0.members.len(),
+            self.0.majority()
+        );
         let mut status = self.0.status.lock().expect("no holder panics");
         status.stalled = Some(why.clone());
         status.acknowledged = base.tip;
-        Ok(Recovered::ReadOnly(self.reader(), base.tip, why))
+        Recovered::ReadOnly(self.reader(), base.tip, why)
     }
 
     /// What each member in reach says. Opens its log.
@@ -134,36 +133,48 @@ impl Store {
             let Some((promise, log_disk)) = self.promise_of(member) else {
                 continue;
             };
-            let chain = self.open_log(member, log_disk).and_then(|log| {
-                let chain = log.chain_from(mark.max(1)).ok()?;
-                (!chain.1.is_empty()).then_some(chain)
-            });
-            voters.push(Voter {
+            let Ok(log) = self.open_log(member, log_disk) else {
+                continue;
+            };
+            let mut voter = Voter {
                 member,
                 promise,
-                chain,
-            });
+                has_promised_file: false,
+                chain: None,
+            };
+            if let Some(log) = log {
+                match log.chain_from(mark.max(1)) {
+                    Ok(chain) => {
+                        voter.has_promised_file = log.newest_tag() == Some(promise.generation.tag);
+                        voter.chain = (!chain.1.is_empty()).then_some(chain);
+                    }
+                    Err(error) => {
+                        // It cannot be read now: that is no vote, and not a lost log.
+                        shared
+                            .disks()
+                            .take_out(log_disk, OutReason::Failed(error.to_string()));
+                        shared.set_log(member, None);
+                        continue;
+                    }
+                }
+            }
+            voters.push(voter);
         }
         voters
     }
 
-    /// The highest promise among the disks of a member, and the log disk it names.
+    /// The highest promise among the disks of a member, and the disk its log is on. The disk is
+    /// zero when the log is lost: also when the log disk itself remembers less than the other disks
+    /// of the member, which shows that it is an old image.
     fn promise_of(&self, member: usize) -> Option<(Promise, DiskId)> {
         let shared = &self.0;
-        let mut best: Option<Superblock> = None;
+        let mut blocks: Vec<Superblock> = Vec::new();
         for handle in &shared.members[member].disks {
             let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
                 continue;
             };
             match Superblock::read(&**disk) {
-                Ok(block) if block.disk == handle.id => {
-                    if best
-                        .as_ref()
-                        .is_none_or(|b| b.promise.generation < block.promise.generation)
-                    {
-                        best = Some(block);
-                    }
-                }
+                Ok(block) if block.disk == handle.id => blocks.push(block),
                 Ok(_) => {
                     let why = "another disk is in its folder".to_owned();
                     shared.disks().take_out(handle.id, OutReason::Absent(why));
@@ -175,51 +186,59 @@ impl Store {
                 }
             }
         }
-        best.map(|block| (block.promise, block.log_disk))
+        let best = blocks
+            .iter()
+            .max_by_key(|block| (block.promise.generation, block.run))?;
+        let own = blocks.iter().find(|block| block.disk == best.log_disk);
+        let current = own.is_some_and(|own| own.promise.generation == best.promise.generation);
+        Some((best.promise, if current { best.log_disk } else { NO_DISK }))
     }
 
-    /// Opens the log a superblock names, when that disk is in service.
-    fn open_log(&self, member: usize, log_disk: DiskId) -> Option<Arc<MemberLog>> {
+    /// Opens the log a superblock names; `None` when it is lost.
+    fn open_log(&self, member: usize, log_disk: DiskId) -> io::Result<Option<Arc<MemberLog>>> {
         let shared = &self.0;
         let handle = shared.members[member]
             .disks
             .iter()
-            .find(|d| d.id == log_disk)?;
-        handle.in_service()?;
-        let disk = handle.disk.as_ref()?;
+            .find(|d| d.id == log_disk);
+        let Some(handle) = handle.filter(|handle| handle.in_service().is_some()) else {
+            return Ok(None);
+        };
+        let Some(disk) = &handle.disk else {
+            return Ok(None);
+        };
         match MemberLog::open(Arc::clone(disk), shared.store) {
             Ok(log) => {
                 let log = Arc::new(log);
                 shared.set_log(member, Some((log_disk, Arc::clone(&log))));
-                Some(log)
+                Ok(Some(log))
             }
             Err(error) => {
                 shared
                     .disks()
                     .take_out(log_disk, OutReason::Failed(error.to_string()));
-                None
+                Err(error)
             }
         }
     }
 
     /// Copies what members lack, those that lack least first; returns those that have it all.
-    fn bring_up(&self, voters: &[Voter], base: &Base) -> Result<u64, RecoverError> {
+    fn bring_up(&self, voters: &[Voter], base: &Base) -> u64 {
         let shared = &self.0;
         let mut ready = 0u64;
         let mut lacking = BTreeMap::new();
-        for voter in voters
-            .iter()
-            .filter(|voter| !base.forgot.contains(&voter.member))
-        {
+        for voter in voters {
             let agreed = match shared.log(voter.member) {
                 Some(log) if voter.chain.is_some() => agreement(shared, &log, base.tip),
                 _ => 0,
             };
-            lacking.insert((base.tip - agreed, voter.member), agreed);
+            // One that forgot had no vote; copied anew it counts as any other.
+            let forgot = base.forgot.contains(&voter.member);
+            lacking.insert((forgot, base.tip - agreed, voter.member), agreed);
         }
-        for ((missing, member), agreed) in lacking {
+        for ((forgot, missing, member), agreed) in lacking {
             let needed = (ready.count_ones() as usize) < shared.majority();
-            if missing > CATCH_UP_BATCHES_MAX && !needed {
+            if (forgot || missing > CATCH_UP_BATCHES_MAX) && !needed {
                 continue;
             }
             match self.catch_up_now(member, agreed, base) {
@@ -230,13 +249,13 @@ impl Store {
                 }
             }
         }
-        Ok(ready)
+        ready
     }
 
     fn catch_up_now(&self, member: usize, agreed: u64, base: &Base) -> io::Result<()> {
         let shared = &self.0;
         if shared.log(member).is_none() || (agreed == 0 && base.tip > 0) {
-            let (disk, log) = fresh_log(shared, member)?;
+            let (disk, log) = self.fresh_log(member)?;
             shared.set_log(member, Some((disk, log)));
         }
         if agreed == base.tip {
@@ -246,6 +265,42 @@ impl Store {
             .log(member)
             .ok_or_else(|| io::Error::other("no log"))?;
         copy(shared, &log, base.counter, agreed + 1, base.tip).map(|_| ())
+    }
+
+    /// Makes an empty log for a member on a disk in service. First its superblocks say that it has
+    /// none: neither the stale log this removes nor the half-made copy it begins may ever look
+    /// like an intact log.
+    fn fresh_log(&self, member: usize) -> io::Result<(DiskId, Arc<MemberLog>)> {
+        let shared = &self.0;
+        let previous = shared.log_disk(member);
+        let disks = &shared.members[member].disks;
+        let usable =
+            |d: &&Arc<crate::disks::DiskHandle>| d.disk.is_some() && d.in_service().is_some();
+        let handle = (disks.iter().filter(usable).find(|d| Some(d.id) == previous))
+            .or_else(|| disks.iter().find(usable))
+            .ok_or_else(|| io::Error::other("no disk of it is in service"))?;
+        let disk = handle.disk.clone().expect("it is usable");
+        if let Some((promise, _)) = self.promise_of(member) {
+            self.disown_log(member, promise)?;
+        }
+        disk.remove_dir_all(crate::member_log::LOG_DIR)?;
+        MemberLog::create_dir(&disk)?;
+        Ok((handle.id, Arc::new(MemberLog::open(disk, shared.store)?)))
+    }
+
+    /// Writes to every disk in service of a member that it has no log.
+    fn disown_log(&self, member: usize, promise: Promise) -> io::Result<()> {
+        for handle in &self.0.members[member].disks {
+            let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
+                continue;
+            };
+            let mut block = Superblock::read(&**disk).map_err(io::Error::other)?;
+            block.promise = promise;
+            block.log_disk = NO_DISK;
+            let _replacing = handle.superblock.lock().expect("no holder panics");
+            block.write(&**disk)?;
+        }
+        Ok(())
     }
 
     /// Rewrites damaged batches that have a good copy elsewhere.
@@ -289,33 +344,6 @@ impl Store {
     }
 }
 
-/// Makes an empty log for a member on a disk in service, removing a stale one: so that a log that
-/// a superblock names is never an old one that looks intact.
-fn fresh_log(shared: &Shared, member: usize) -> io::Result<(DiskId, Arc<MemberLog>)> {
-    let previous = shared.log_disk(member);
-    let disks = &shared.members[member].disks;
-    let usable = |id: &DiskId| {
-        disks
-            .iter()
-            .any(|d| d.id == *id && d.in_service().is_some())
-    };
-    let id = previous.filter(usable).or_else(|| {
-        disks
-            .iter()
-            .find(|d| d.disk.is_some() && d.in_service().is_some())
-            .map(|d| d.id)
-    });
-    let id = id.ok_or_else(|| io::Error::other("no disk of it is in service"))?;
-    let handle = disks.iter().find(|d| d.id == id).expect("found above");
-    let disk = handle
-        .disk
-        .clone()
-        .ok_or_else(|| io::Error::other("no folder"))?;
-    disk.remove_dir_all(crate::member_log::LOG_DIR)?;
-    MemberLog::create_dir(&disk)?;
-    Ok((id, Arc::new(MemberLog::open(disk, shared.store)?)))
-}
-
 /// The last number up to which `log` has a good copy of the chain the other logs have at `tip`.
 fn agreement(shared: &Shared, log: &MemberLog, tip: u64) -> u64 {
     let Ok((first, entries)) = log.chain_from(u64::MAX) else {
@@ -349,8 +377,7 @@ fn copy(
     if from > to {
         return Ok(None);
     }
-    let generation = crate::batch::Generation { counter, tag: 0 };
-    let mut tail = log.begin(generation, from, shared.open.random.next_u64(), 0)?;
+    let mut tail = log.begin(counter, from, shared.open.random.next_u64(), 0)?;
     for number in from..=to {
         let batch = shared.chain_batch(number).ok_or_else(|| {
             io::Error::other(format!("batch {number} has no good copy to catch up from"))
@@ -409,7 +436,7 @@ impl Store {
                 (disk, log, agreed)
             }
             None => {
-                let (disk, log) = fresh_log(shared, member)?;
+                let (disk, log) = self.fresh_log(member)?;
                 (disk, log, 0)
             }
         };

@@ -19,6 +19,9 @@ pub(crate) struct Voter {
     /// Its position in the member list.
     pub member: usize,
     pub promise: Promise,
+    /// Whether its newest log file is one of the promised generation itself. Such a file is begun
+    /// only after every member of the generation promised it, so the name alone proves that.
+    pub has_promised_file: bool,
     /// Its log: number of the first entry scanned, and the entries. `None` when its log is lost.
     pub chain: Option<(u64, Vec<Option<Entry>>)>,
 }
@@ -32,6 +35,8 @@ pub(crate) struct Base {
     pub tip_checksum: [u8; 16],
     /// Members that lost part of what they had acknowledged: to be copied anew.
     pub forgot: BTreeSet<usize>,
+    /// Highest acknowledged position the chain itself records.
+    pub acknowledged: u64,
     /// Highest counter seen anywhere.
     pub counter: u64,
     /// The member whose log is the longest chain.
@@ -45,7 +50,7 @@ pub(crate) struct Base {
 /// Why there is no verdict.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Refusal {
-    /// Fewer than a majority of members vote.
+    /// Fewer members vote than can know the truth.
     TooFew { votes: usize, needed: usize },
     /// The logs present cannot show what the generation acknowledged; members of this set can.
     NeedsOneOf { service: u64 },
@@ -67,14 +72,22 @@ impl Voter {
         }
     }
 
+    fn acknowledged_seen(&self) -> u64 {
+        let entries = self.chain.iter().flat_map(|(_, entries)| entries).flatten();
+        entries
+            .map(|entry| entry.header.acknowledged)
+            .max()
+            .unwrap_or(0)
+    }
+
     fn tip_generation(&self) -> Generation {
         self.entry(self.tip())
             .map_or(Generation::default(), |entry| entry.header.generation)
     }
 }
 
-/// Decides. `votes_needed` is a majority of the member list (or 1 for a read-only look at a store
-/// of two members). Damage at or below `mark` is reported instead of refused: the index has those
+/// Decides. `votes_needed` is the least count of members that meets every majority: to know the
+/// truth takes no more; to put a generation in force takes a majority. Damage at or below `mark` is reported instead of refused: the index has those
 /// batches, and only inline content of them is lost.
 pub(crate) fn decide(voters: &[Voter], votes_needed: usize, mark: u64) -> Result<Base, Refusal> {
     let mut forgot = BTreeSet::new();
@@ -115,22 +128,33 @@ fn longest<'a>(present: &[&'a Voter], votes_needed: usize) -> Result<(u64, &'a V
         .copied()
         .filter(|v| v.chain.is_some())
         .collect();
+    // A member's chain counts as of the promised generation also when the batch that would show it
+    // is damaged, as long as the file is there.
+    let rank = |v: &Voter| {
+        let promised = v.has_promised_file && v.promise.generation == promise.generation;
+        if promised {
+            promise.generation
+        } else {
+            v.tip_generation()
+        }
+    };
     let best = if strongroom_base::planted("recovery_by_majority") {
         let mut tips: Vec<&Voter> = intact.clone();
         tips.sort_by_key(|v| v.tip());
         tips.get(tips.len().saturating_sub(votes_needed)).copied()
     } else {
-        intact
-            .iter()
-            .copied()
-            .max_by_key(|v| (v.tip_generation(), v.tip()))
+        intact.iter().copied().max_by_key(|v| (rank(v), v.tip()))
     };
     let Some(best) = best else {
         return Err(Refusal::NeedsOneOf {
             service: promise.service,
         });
     };
-    if best.tip_generation() != promise.generation && intact.len() < votes_needed {
+    // With fewer intact logs than votes only a member of the promised generation itself, with its
+    // own log of it, shows what that generation acknowledged. A copy made for a member that was
+    // catching up does not.
+    let shows = |v: &&Voter| rank(v) == promise.generation && promise.service >> v.member & 1 == 1;
+    if intact.len() < votes_needed && !intact.iter().any(shows) {
         return Err(Refusal::NeedsOneOf {
             service: promise.service,
         });
@@ -193,6 +217,7 @@ fn finish(
         tip,
         tip_checksum: [0; 16],
         forgot,
+        acknowledged: owner.acknowledged_seen(),
         counter,
         owner: owner.member,
         links: (tip + 1, Vec::new()),
@@ -208,7 +233,11 @@ fn finish(
         })
     };
     // Above every acknowledged position anyone remembers, a batch without a good copy is torn.
-    let acknowledged = acknowledged_seen(voters);
+    let acknowledged = voters
+        .iter()
+        .map(Voter::acknowledged_seen)
+        .max()
+        .unwrap_or(0);
     while base.tip >= first {
         let entry = owner.entry(base.tip);
         if entry.is_some_and(|entry| good(base.tip, entry.checksum)) {
@@ -232,7 +261,11 @@ fn finish(
     let mut links = vec![base.tip_checksum];
     for number in (first..base.tip).rev() {
         let wanted = link.map(|(_, previous)| previous);
-        let found = voters.iter().filter_map(|v| v.entry(number)).find(|entry| {
+        let mut entries = owner
+            .entry(number)
+            .into_iter()
+            .chain(voters.iter().filter_map(|v| v.entry(number)));
+        let found = entries.find(|entry| {
             wanted.is_none_or(|checksum| entry.checksum == checksum) && good(number, entry.checksum)
         });
         if found.is_none() {
@@ -263,16 +296,4 @@ fn highest_counter(voters: &[Voter]) -> u64 {
         .map(|entry| entry.header.generation.counter);
     let promised = voters.iter().map(|v| v.promise.generation.counter);
     in_logs.chain(promised).max().unwrap_or(0)
-}
-
-fn acknowledged_seen(voters: &[Voter]) -> u64 {
-    let entries = voters
-        .iter()
-        .filter_map(|v| v.chain.as_ref())
-        .flat_map(|(_, entries)| entries);
-    entries
-        .flatten()
-        .map(|entry| entry.header.acknowledged)
-        .max()
-        .unwrap_or(0)
 }

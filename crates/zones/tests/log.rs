@@ -146,7 +146,7 @@ fn h5_a_blank_folder_beside_formatted_ones_is_not_formatted_and_two_flags_do_not
     assert!(
         store
             .recover(0)
-            .is_err_and(|error| error.0.contains("2 are needed"))
+            .is_err_and(|error| error.0.contains("are needed"))
     );
     std::fs::remove_dir_all(root.path().join("c0")).unwrap();
     std::fs::create_dir(root.path().join("c0")).unwrap();
@@ -216,7 +216,7 @@ fn h4_a_flipped_bit_in_one_log_is_read_around_and_rewritten() {
     let log = serving(&store);
     let expected: Vec<String> = (0..20).map(|i| format!("batch {i}")).collect();
     assert_eq!(texts(&store, log.acknowledged()), expected);
-    let status = store
+    let repairs = store
         .opened()
         .disks
         .counters
