@@ -23,6 +23,9 @@ struct Begun(String);
 #[derive(Debug)]
 struct Acknowledged;
 
+/// One in so many points of the second sweep is crashed again at every event of its recovery.
+const TWICE_ONE_IN: u64 = 4;
+
 fn options() -> OpenOptions {
     OpenOptions {
         member_wait: Duration::ZERO,
@@ -239,6 +242,9 @@ fn run(topology: Topology, limit: u64) {
     print_report(&format!("log {topology}"), &report);
     let doubles = std::sync::atomic::AtomicU64::new(0);
     let double = sweep(&trace, scaled(limit / 100), |point| {
+        if !point.draw.is_multiple_of(TWICE_ONE_IN) {
+            return Ok(());
+        }
         let points = check_double_crash(point, topology)?;
         doubles.fetch_add(points, std::sync::atomic::Ordering::Relaxed);
         Ok(())

@@ -51,11 +51,11 @@ impl Checker {
     pub async fn check(&self, point: &CrashPoint) -> Result<(), String> {
         let ledger = Ledger::of(point.events());
         let world = point.world();
-        if point.draw % TWICE_ONE_IN == 0 {
+        if point.draw.is_multiple_of(TWICE_ONE_IN) {
             return self.check_twice(point, &ledger).await;
         }
         let found = self.check_world(point, &world, &ledger).await?;
-        if point.draw % RESTART_ONE_IN == 0 {
+        if point.draw.is_multiple_of(RESTART_ONE_IN) {
             self.check_same_again(point, &world, &ledger, &found)
                 .await?;
         }
