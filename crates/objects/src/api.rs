@@ -533,6 +533,17 @@ pub struct Respread {
     pub remaining: u64,
 }
 
+/// What one call of [`crate::Objects::respread_page`] did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RespreadPage {
+    pub done: Respread,
+    /// What kept the first blob that failed from being written anew.
+    pub error: Option<Error>,
+    /// The last blob looked at, to go on after. `None` when there is nothing to go on to: no blob
+    /// follows, or the disks for them are not back.
+    pub last: Option<crate::records::BlobId>,
+}
+
 impl From<strongroom_types::ObjectKeyError> for Error {
     fn from(error: strongroom_types::ObjectKeyError) -> Self {
         use strongroom_types::ObjectKeyError;

@@ -5,7 +5,7 @@
 
 use strongroom_blob::Place;
 
-use crate::api::Respread;
+use crate::api::{Respread, RespreadPage};
 use crate::commit::{BLOB_REWRITES_MAX, CommitError};
 use crate::decide::{self, RespreadOutcome};
 use crate::error::{Error, Result};
@@ -13,27 +13,68 @@ use crate::objects::Objects;
 use crate::records::{BlobId, BlobRecord, keys};
 
 impl Objects {
-    /// Looks at up to `limit` blobs with less redundancy than asked for and writes them anew under
-    /// the current placement. Safe beside anything else, and safe to repeat.
+    /// As [`Self::respread_page`], from the first blob on.
     ///
     /// # Errors
-    /// `Unavailable`, `StorageFull`, `Corrupt`.
+    /// What kept the first blob that failed from being written anew.
     pub async fn respread_once(&self, limit: usize) -> Result<Respread> {
-        let page = self.meta.scan(&keys::reduceds(), None, limit).await?;
-        let mut done = Respread::default();
-        for (key, _) in &page.records {
+        let page = self.respread_page(None, limit).await?;
+        match page.error {
+            Some(error) => Err(error),
+            None => Ok(page.done),
+        }
+    }
+
+    /// Looks at up to `limit` blobs with less redundancy than asked for, those after `after`, and
+    /// writes them anew under the current placement. A blob that can not be written anew does not
+    /// keep the next from it. Safe beside anything else, safe to repeat and to drop.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt` when the records can not be read.
+    pub async fn respread_page(&self, after: Option<BlobId>, limit: usize) -> Result<RespreadPage> {
+        let after = after.map(keys::reduced);
+        let prefix = keys::reduceds();
+        let records = self.meta.scan(&prefix, after.as_deref(), limit).await?;
+        let count = records.records.len() as u64;
+        let mut page = RespreadPage::default();
+        for (key, _) in &records.records {
             let blob = keys::reduced_of(key).ok_or_else(|| Error::Corrupt {
                 message: "bad key of a reduced blob".into(),
             })?;
-            done.examined += 1;
-            if !self.respread_blob(blob).await? {
-                // The disks for it are not back: no other blob fares better now.
-                done.remaining = page.records.len() as u64 - done.moved;
-                break;
+            page.done.examined += 1;
+            page.last = Some(blob);
+            match self.respread_blob(blob).await {
+                Ok(true) => page.done.moved += 1,
+                Ok(false) => {
+                    // The disks for it are not back: no other blob fares better now.
+                    page.last = None;
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(blob = %hex::encode(blob.0), %error, "a blob was not re-spread");
+                    page.error.get_or_insert(error);
+                }
             }
-            done.moved += 1;
         }
-        Ok(done)
+        if !records.more {
+            page.last = None;
+        }
+        page.done.remaining = count - page.done.moved;
+        Ok(page)
+    }
+
+    /// How many blobs have less redundancy than asked for: a counter kept by the commits that
+    /// mark them, so that asking reads one record.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    pub async fn blobs_reduced(&self) -> Result<u64> {
+        let record = self.meta.get(&keys::reduced_count()).await?;
+        let value = record.map(|record| record.value).unwrap_or_default();
+        let counters = strongroom_meta::resolve::counters(&value)?;
+        Ok(counters
+            .first()
+            .map_or(0, |count| u64::try_from(*count).unwrap_or(0)))
     }
 
     /// Whether the blob has what is asked for now, or is gone.

@@ -496,12 +496,14 @@ async fn a_blob_with_less_redundancy_is_spread_again_once_disks_are_back() {
         if_match: None,
     };
     world.objects.delete_object(delete).await.unwrap();
+    assert_eq!(world.objects.blobs_reduced().await, Ok(1));
     let none = world.objects.respread_once(10).await.unwrap();
     assert_eq!((none.examined, none.moved, none.remaining), (1, 0, 1));
     world.blobs.mark_reduced(false);
     let done = world.objects.respread_once(10).await.unwrap();
     assert_eq!((done.examined, done.moved, done.remaining), (1, 1, 0));
     assert_eq!(world.objects.respread_once(10).await.unwrap().examined, 0);
+    assert_eq!(world.objects.blobs_reduced().await, Ok(0));
     assert_eq!(world.get("k").await.unwrap(), large);
     world.check().await;
     let graves: Vec<GraveyardRecord> = world.family(b"G").await;

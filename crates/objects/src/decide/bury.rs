@@ -105,7 +105,7 @@ pub(super) fn bury_blob(
     }
     writes.delete(blob_key);
     if record.reduced {
-        writes.delete(keys::reduced(blob));
+        writes.clear_reduced(blob);
     }
     Ok(())
 }

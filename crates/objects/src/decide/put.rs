@@ -15,8 +15,8 @@ use crate::api::{ObjectHeaders, UserMetadata, WriteConditions};
 use crate::error::Error;
 use crate::records::usage::{BYTES, OBJECTS};
 use crate::records::{
-    BlobId, BlobOwner, BlobRecord, BucketId, HeadRecord, ObjectRecord, ReducedRecord, STANDARD,
-    VersionContent, VersionRecord, Versioning, keys,
+    BlobId, BlobOwner, BlobRecord, BucketId, HeadRecord, ObjectRecord, STANDARD, VersionContent,
+    VersionRecord, Versioning, keys,
 };
 
 /// Bytes on their way into a record.
@@ -88,7 +88,7 @@ impl NewContent {
                     },
                 );
                 if *reduced {
-                    writes.put(keys::reduced(self.blob), &ReducedRecord);
+                    writes.mark_reduced(self.blob);
                 }
             }
         }

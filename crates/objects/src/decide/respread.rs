@@ -4,7 +4,7 @@
 use strongroom_blob::Place;
 use strongroom_meta::{Reads, Stamp};
 
-use super::{Decided, Writes, load};
+use super::{Decided, Halt, Writes, load};
 use crate::records::{BlobId, BlobRecord, BucketId, GraveyardRecord, STANDARD, keys};
 
 /// What became of a move.
@@ -29,7 +29,7 @@ pub fn respread(
     let key = keys::blob(blob);
     let Some(mut record) = load::<BlobRecord>(reads, &key)? else {
         let mut writes = Writes::default();
-        writes.delete(keys::reduced(blob));
+        clear_mark(reads, &mut writes, blob)?;
         return Ok((finish(writes), RespreadOutcome::Superseded));
     };
     if record.place.as_ref() != Some(old) {
@@ -46,7 +46,7 @@ pub fn respread(
     record.reduced = reduced;
     writes.put(key, &record);
     if !reduced {
-        writes.delete(keys::reduced(blob));
+        clear_mark(reads, &mut writes, blob)?;
     }
     Ok((finish(writes), RespreadOutcome::Moved))
 }
@@ -59,15 +59,23 @@ pub fn clear_reduced(reads: &mut dyn Reads, blob: BlobId, place: Option<&Place>)
     let key = keys::blob(blob);
     let mut writes = Writes::default();
     match load::<BlobRecord>(reads, &key)? {
-        None => writes.delete(keys::reduced(blob)),
+        None => clear_mark(reads, &mut writes, blob)?,
         Some(mut record) if place.is_some() && record.place.as_ref() == place => {
             record.reduced = false;
             writes.put(key, &record);
-            writes.delete(keys::reduced(blob));
+            clear_mark(reads, &mut writes, blob)?;
         }
         Some(_) => {}
     }
     Ok((finish(writes), ()))
+}
+
+/// Takes the mark away if it is there: it is counted, so it must not be taken away twice.
+fn clear_mark(reads: &mut dyn Reads, writes: &mut Writes, blob: BlobId) -> Result<(), Halt> {
+    if reads.get(&keys::reduced(blob))?.is_some() {
+        writes.clear_reduced(blob);
+    }
+    Ok(())
 }
 
 /// No bucket's counters change.

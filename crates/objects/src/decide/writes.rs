@@ -4,13 +4,15 @@ use bytes::Bytes;
 use strongroom_meta::Write;
 
 use crate::records::usage::Usage;
-use crate::records::{BucketId, RecordFormat, keys};
+use crate::records::{BlobId, BucketId, RecordFormat, ReducedRecord, keys};
 
 /// Collects writes and what they change in the bucket's counters.
 #[derive(Default)]
 pub struct Writes {
     list: Vec<Write>,
     pub usage: Usage,
+    /// Marks of reduced blobs set less those taken away.
+    reduced: i64,
 }
 
 impl Writes {
@@ -45,15 +47,29 @@ impl Writes {
         self.list.push(Write::Delete { key });
     }
 
+    /// Marks a new blob as one with less redundancy than asked for.
+    pub fn mark_reduced(&mut self, blob: BlobId) {
+        self.put(keys::reduced(blob), &ReducedRecord);
+        self.reduced += 1;
+    }
+
+    /// Takes the mark from a blob that has it.
+    pub fn clear_reduced(&mut self, blob: BlobId) {
+        self.delete(keys::reduced(blob));
+        self.reduced -= 1;
+    }
+
     /// Takes over everything from `other`.
     pub fn append(&mut self, mut other: Self) {
         self.list.append(&mut other.list);
         for (sum, more) in self.usage.0.iter_mut().zip(other.usage.0) {
             *sum += more;
         }
+        self.reduced += other.reduced;
     }
 
-    /// The writes, with one for the counters of the bucket and class.
+    /// The writes, with one for the counters of the bucket and class, and one for the count of
+    /// reduced blobs.
     #[must_use]
     pub fn finish(mut self, bucket: BucketId, class: &str) -> Vec<Write> {
         if !self.usage.is_zero() {
@@ -61,6 +77,12 @@ impl Writes {
             self.list.push(Write::Add {
                 key,
                 deltas: self.usage.0.to_vec(),
+            });
+        }
+        if self.reduced != 0 {
+            self.list.push(Write::Add {
+                key: keys::reduced_count(),
+                deltas: vec![self.reduced],
             });
         }
         self.list

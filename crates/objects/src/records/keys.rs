@@ -244,6 +244,15 @@ pub fn usage(bucket: BucketId, class: &str) -> Vec<u8> {
         .0
 }
 
+/// One counter: how many blobs have a record under [`reduced`]. No bucket has number 0.
+#[must_use]
+pub fn reduced_count() -> Vec<u8> {
+    Key::new(family::USAGE)
+        .bucket(BucketId(0))
+        .raw(b"reduced")
+        .0
+}
+
 /// A blob with less redundancy than asked → an empty-field record.
 #[must_use]
 pub fn reduced(blob: BlobId) -> Vec<u8> {

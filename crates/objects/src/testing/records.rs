@@ -4,7 +4,7 @@
 //! - A version's or part's blob has a record.
 //! - A head's current version is there, and no version is without a head.
 //! - The counters are what a recount gives.
-//! - A mark of reduced redundancy and the blob's own flag agree.
+//! - A mark of reduced redundancy and the blob's own flag agree, and the marks are counted right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +40,14 @@ pub async fn check_records(objects: &Objects) -> Check<()> {
         }
     }
     let owned = check_keys(&records)?;
+    let marks = family(&records, b'R').count() as u64;
+    let counted = objects.blobs_reduced().await;
+    let counted = counted.map_err(|error| error.to_string())?;
+    if counted != marks {
+        return Err(format!(
+            "{counted} reduced blobs are counted, {marks} marked"
+        ));
+    }
     check_blobs(&records, &owned)
 }
 
