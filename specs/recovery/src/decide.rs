@@ -23,25 +23,33 @@ pub enum Refusal {
     Contradiction,
 }
 
-/// A log as it reads: to the last good batch, with holes where damage is followed by good ones or
-/// by a later file: its name tells the number it begins with.
+/// A log as it reads: to the last good batch, with holes where damage is followed by good ones.
 fn read(log: &[Stored], broken: Broken) -> Vec<Stored> {
     if broken == Broken::CutDamage {
         let end = log.iter().position(|s| !s.good).unwrap_or(log.len());
         return log[..end].to_vec();
     }
-    let last = log.iter().rposition(|s| s.good).map_or(0, |i| i + 1);
-    let begun = begun(log, broken);
-    let file = log.iter().position(|s| s.batch.generation == begun);
-    log[..last.max(file.unwrap_or(0))].to_vec()
+    let end = log.iter().rposition(|s| s.good).map_or(0, |i| i + 1);
+    log[..end].to_vec()
 }
 
-/// The generation of the last file of a log. A file is created after all members of its generation
-/// promised it, so its name proves that, even when no batch of it can be read.
-fn begun(log: &[Stored], broken: Broken) -> Generation {
-    let batches_only = broken == Broken::BelieveBatchesOnly || broken == Broken::CutDamage;
-    let last = log.iter().rfind(|s| s.good || !batches_only);
-    last.map_or(Generation { counter: 0, tag: 0 }, |s| s.batch.generation)
+/// The generation a log got to. A file of the promised generation is created after all members of
+/// it promised, so its name proves that, even when no batch of it can be read; but only of a log
+/// that reads up to where the file begins.
+fn begun(log: &[Stored], promised: Generation, broken: Broken) -> Generation {
+    let none = Generation { counter: 0, tag: 0 };
+    let last = log.last().map_or(none, |s| s.batch.generation);
+    let first = log.iter().position(|s| s.batch.generation == last);
+    let end = read(log, broken).len();
+    let trusted = broken != Broken::BelieveBatchesOnly && broken != Broken::CutDamage;
+    if trusted
+        && last == promised
+        && first.is_some_and(|first| end >= first || broken == Broken::BelieveBegunFile)
+    {
+        return last;
+    }
+    end.checked_sub(1)
+        .map_or(none, |tip| log[tip].batch.generation)
 }
 
 struct Voter {
@@ -78,7 +86,11 @@ pub fn decide(state: &State, present: Set, broken: Broken) -> Result<Base, Refus
             } else {
                 Some(Vec::new())
             },
-            begun: begun(state.members[m].readable().unwrap_or_default(), broken),
+            begun: begun(
+                state.members[m].readable().unwrap_or_default(),
+                state.members[m].promise.generation,
+                broken,
+            ),
         })
         .collect();
     let needed = if broken == Broken::NoQuorum {

@@ -26,6 +26,8 @@ pub enum Broken {
     BelieveCopies,
     /// Only a readable batch, not a begun file, shows that a generation was promised by all.
     BelieveBatchesOnly,
+    /// A begun file counts although the log does not read up to where it begins.
+    BelieveBegunFile,
     /// The membership batch of a recovery claims the whole chain as acknowledged.
     ClaimEarly,
     /// Blank members vote (H3).

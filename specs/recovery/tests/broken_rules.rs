@@ -121,6 +121,19 @@ fn ignoring_a_begun_file_whose_batch_rotted_loses_a_write() {
     );
 }
 
+/// H48: and believing it too much does as well.
+#[test]
+fn a_begun_file_above_a_rotten_batch_taken_as_proof_loses_a_write() {
+    loses(
+        Broken::BelieveBegunFile,
+        Budget {
+            idles: 0,
+            damaged: 1,
+            ..COMMON
+        },
+    );
+}
+
 /// H47: no fault but kills, and the store contradicts itself.
 #[test]
 fn claiming_an_acknowledgement_before_it_is_one_stops_the_store() {
