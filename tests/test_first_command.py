@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,18 @@ def run(*words, environment=None, folder=None, fails=False):
     return done.stdout + done.stderr
 
 
+def screen(server):
+    """What a start shows; it may come a moment after the port is ready."""
+    deadline = time.monotonic() + 10
+    while "--endpoint-url" not in server.log() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return server.log()
+
+
 def test_the_screen_says_where_who_and_what_it_survives(new_server):
     server = new_server(credentials=None)
     server.start()
-    text = server.log()
+    text = screen(server)
     assert server.endpoint in text
     assert "credentials" in text.lower()
     assert re.search(r"\baws\b.*--endpoint-url", text)
@@ -38,7 +47,7 @@ def test_the_aws_line_of_the_screen_works(new_server, tmp_path):
 
     server = new_server(credentials=None)
     server.start()
-    line = next(line for line in server.log().splitlines() if "--endpoint-url" in line).strip()
+    line = next(line for line in screen(server).splitlines() if "--endpoint-url" in line).strip()
     environment = clean_environment() | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(line, shell=True, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{line}\n{done.stderr}"
