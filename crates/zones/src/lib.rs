@@ -16,6 +16,7 @@ mod open;
 mod recover;
 mod recovery;
 mod superblock;
+mod work;
 
 pub use batch::{BATCH_BODY_SIZE_BYTES_MAX, Batch, BatchHeader, BatchKind, Generation};
 pub use checksum::{checksum64, checksum128};

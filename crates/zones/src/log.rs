@@ -6,6 +6,7 @@
 //! majority nothing is acknowledged at all. [`LogReader`] is shared and reads from any member.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -19,6 +20,7 @@ use crate::member_log::{MemberLog, Tail};
 use crate::open::OpenStore;
 use crate::recovery::Base;
 use crate::superblock::{DiskState, Promise, StoreId, Superblock};
+use crate::work::Works;
 
 /// What one member is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,9 @@ pub(crate) struct Shared {
     pub logs: RwLock<Vec<Option<(DiskId, Arc<MemberLog>)>>>,
     pub status: Mutex<LogStatus>,
     pub truth: RwLock<Truth>,
+    pub works: Arc<Works>,
+    /// The promise of the generation in force, and the disk of each member's log in it.
+    pub in_force: Mutex<Option<(Promise, Vec<Option<DiskId>>)>>,
 }
 
 impl Shared {
@@ -80,6 +85,7 @@ impl Shared {
             members[index].disks.push(Arc::clone(disk));
         }
         let logs = RwLock::new(members.iter().map(|_| None).collect());
+        let works = Works::new(members.len());
         Arc::new(Self {
             store: open.store,
             open,
@@ -87,6 +93,8 @@ impl Shared {
             logs,
             status: Mutex::default(),
             truth: RwLock::default(),
+            works,
+            in_force: Mutex::default(),
         })
     }
 
@@ -113,8 +121,8 @@ impl Shared {
         self.logs.write().expect("no holder panics")[member] = log;
     }
 
-    /// Writes a promise to every disk in service of `members`, the log disk first; returns those
-    /// members whose log disk has it. A disk that fails or hangs goes out.
+    /// Writes a promise to the log disk of each of `members`, then to their other disks in service;
+    /// returns the members whose log disk has it. A disk that fails or hangs goes out.
     pub fn promise(
         self: &Arc<Self>,
         members: u64,
@@ -122,55 +130,126 @@ impl Shared {
         log_disks: &[Option<DiskId>],
     ) -> u64 {
         let log_disks = log_disks.to_vec();
-        let shared = Arc::clone(self);
+        let (shared, homes) = (Arc::clone(self), log_disks.clone());
         let answers = self.on_members(members, move |member| {
-            let log_disk = log_disks[member].ok_or_else(|| io::Error::other("no log disk"))?;
-            shared.promise_member(member, promise, log_disk)
+            let log_disk = homes[member].ok_or_else(|| io::Error::other("no log disk"))?;
+            let found = shared.members[member].disks.iter();
+            let handle = found.clone().find(|disk| disk.id == log_disk);
+            let handle = handle.ok_or_else(|| io::Error::other("no log disk"))?;
+            shared.promise_disk(handle, promise, log_disk)
         });
-        answers
+        let promised = answers
             .into_iter()
-            .fold(0, |set, (member, answer)| match answer {
+            .fold(0u64, |set, (member, answer)| match answer {
                 Some(Ok(())) => set | 1 << member,
                 _ => set,
-            })
+            });
+        let mut others = Vec::new();
+        for member in bits(promised) {
+            let log_disk = log_disks[member].expect("it was promised there");
+            let disks = self.members[member].disks.iter();
+            others.extend(
+                disks
+                    .filter(|disk| disk.id != log_disk && disk.in_service().is_some())
+                    .map(|disk| (Arc::clone(disk), log_disk)),
+            );
+        }
+        let shared = Arc::clone(self);
+        // One that can not be written is out; its answer is not needed.
+        let _ = self.on_disks(others, move |disk, log_disk| {
+            shared.promise_disk(disk, promise, log_disk)
+        });
+        promised
     }
 
-    /// Writes a promise to the disks of one member.
-    pub fn promise_member(
+    /// Writes a promise to one disk.
+    fn promise_disk(
         &self,
-        member: usize,
+        handle: &DiskHandle,
         promise: Promise,
         log_disk: DiskId,
     ) -> io::Result<()> {
-        let mut disks: Vec<&Arc<DiskHandle>> = self.members[member].disks.iter().collect();
-        disks.sort_by_key(|disk| disk.id != log_disk);
-        for handle in disks {
-            let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
-                if handle.id == log_disk {
-                    return Err(io::Error::other("the log disk is out of service"));
-                }
-                continue;
+        let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
+            return Err(io::Error::other("the disk is out of service"));
+        };
+        let block = Superblock {
+            store: self.store,
+            disk: handle.id,
+            zone: handle.zone.clone(),
+            state: DiskState::Formed,
+            run: self.open.run,
+            promise,
+            log_disk,
+            zones: self.open.zones.clone(),
+        };
+        let _replacing = handle.superblock.lock().expect("no holder panics");
+        block.write(&**disk).inspect_err(|error| {
+            self.disks()
+                .take_out(handle.id, OutReason::Failed(error.to_string()));
+        })
+    }
+
+    /// Does `job` for each disk in a thread of its own; a disk that has not answered when the hang
+    /// limit is over goes out, and its thread is abandoned.
+    pub fn on_disks<A: Send + 'static, T: Send + 'static>(
+        &self,
+        disks: Vec<(Arc<DiskHandle>, A)>,
+        job: impl Fn(&DiskHandle, A) -> T + Send + Sync + 'static,
+    ) -> Vec<(DiskId, T)> {
+        let (answer, answered) = channel();
+        let job = Arc::new(job);
+        let mut waiting: Vec<DiskId> = disks.iter().map(|(disk, _)| disk.id).collect();
+        for (disk, argument) in disks {
+            let (job, answer) = (Arc::clone(&job), answer.clone());
+            tasks::spawn_thread(&format!("disk {}", disk.name), move || {
+                let _ = answer.send((disk.id, job(&disk, argument)));
+            });
+        }
+        drop(answer);
+        let mut answers = Vec::new();
+        while !waiting.is_empty() {
+            let Ok((disk, result)) = answered.recv_timeout(self.open.options.hang_limit) else {
+                break;
             };
-            let block = Superblock {
-                store: self.store,
-                disk: handle.id,
-                zone: handle.zone.clone(),
-                state: DiskState::Formed,
-                run: self.open.run,
-                promise,
-                log_disk,
-                zones: self.open.zones.clone(),
-            };
-            let _replacing = handle.superblock.lock().expect("no holder panics");
-            if let Err(error) = block.write(&**disk) {
-                self.disks()
-                    .take_out(handle.id, OutReason::Failed(error.to_string()));
-                if handle.id == log_disk {
-                    return Err(error);
+            waiting.retain(|other| *other != disk);
+            answers.push((disk, result));
+        }
+        for disk in waiting {
+            self.disks().take_out(disk, OutReason::Hung);
+        }
+        answers
+    }
+
+    /// Does a long `job` on a member's log in a thread of its own. `None` when it showed no
+    /// progress for the hang limit: its thread is abandoned, and the member stays busy.
+    pub fn watched<T: Send + 'static>(
+        self: &Arc<Self>,
+        member: usize,
+        job: impl FnOnce(&AtomicU64) -> io::Result<T> + Send + 'static,
+    ) -> Option<io::Result<T>> {
+        let (answer, answered) = channel();
+        let progress = Arc::new(AtomicU64::new(0));
+        let (working, counted) = (self.works.begin(member), Arc::clone(&progress));
+        let name = format!("member {}", self.members[member].name);
+        tasks::spawn_thread(&name, move || {
+            let result = job(&counted);
+            drop(working);
+            let _ = answer.send(result);
+        });
+        let mut seen = 0;
+        loop {
+            match answered.recv_timeout(self.open.options.hang_limit) {
+                Ok(result) => return Some(result),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    let now = progress.load(Ordering::Relaxed);
+                    if now == seen {
+                        return None;
+                    }
+                    seen = now;
                 }
             }
         }
-        Ok(())
     }
 
     /// Does `job` for each member in a thread of its own. A member that has not answered when the
@@ -184,12 +263,13 @@ impl Shared {
         let job = Arc::new(job);
         for member in bits(members) {
             let (job, answer) = (Arc::clone(&job), answer.clone());
-            tasks::spawn_thread(
-                &format!("member {}", self.members[member].name),
-                move || {
-                    let _ = answer.send((member, job(member)));
-                },
-            );
+            let working = self.works.begin(member);
+            let name = format!("member {}", self.members[member].name);
+            tasks::spawn_thread(&name, move || {
+                let result = job(member);
+                drop(working);
+                let _ = answer.send((member, result));
+            });
         }
         drop(answer);
         let mut answers: Vec<(usize, Option<io::Result<T>>)> = Vec::new();
@@ -620,15 +700,23 @@ impl CommitLog {
         if !full {
             return Ok(());
         }
+        let (shared, generation, first) =
+            (Arc::clone(&self.shared), self.generation, self.number + 1);
+        let begun = self.shared.on_members(self.service, move |member| {
+            begin_file(&shared, member, generation, first)
+        });
         let mut kept = self.service;
-        for member in bits(self.service) {
-            match begin_file(&self.shared, member, self.generation, self.number + 1) {
-                Ok(tail) => self.tails[member] = Some(tail),
-                Err(error) => {
-                    self.member_failed(member, OutReason::Failed(error.to_string()));
-                    kept &= !(1 << member);
+        for (member, answer) in begun {
+            let reason = match answer {
+                Some(Ok(tail)) => {
+                    self.tails[member] = Some(tail);
+                    continue;
                 }
-            }
+                Some(Err(error)) => OutReason::Failed(error.to_string()),
+                None => OutReason::Hung,
+            };
+            self.member_failed(member, reason);
+            kept &= !(1 << member);
         }
         if kept == self.service {
             Ok(())
@@ -666,6 +754,13 @@ impl CommitLog {
                 Ok(()) => {
                     self.service = service;
                     self.acknowledged = self.number;
+                    let promise = Promise {
+                        generation,
+                        service,
+                    };
+                    let log_disks = self.log_disks();
+                    *self.shared.in_force.lock().expect("no holder panics") =
+                        Some((promise, log_disks));
                     Counters::add(&self.shared.disks().counters.generations, 1);
                     tracing::info!(
                         generation = generation.counter,
@@ -680,11 +775,15 @@ impl CommitLog {
         }
     }
 
+    fn log_disks(&self) -> Vec<Option<DiskId>> {
+        (0..self.shared.members.len())
+            .map(|member| self.shared.log_disk(member))
+            .collect()
+    }
+
     /// One attempt; the error is the set of members that failed.
     fn try_generation(&mut self, generation: Generation, service: u64) -> Result<(), u64> {
-        let log_disks: Vec<Option<DiskId>> = (0..self.shared.members.len())
-            .map(|member| self.shared.log_disk(member))
-            .collect();
+        let log_disks = self.log_disks();
         let promised = self.shared.promise(
             service,
             Promise {

@@ -175,13 +175,10 @@ impl MemberLog {
         })
     }
 
-    /// The tag in the name of the newest file.
-    pub fn newest_tag(&self) -> Option<u64> {
-        self.files
-            .read()
-            .expect("no holder panics")
-            .last()
-            .map(|file| file.name.random)
+    /// The newest file: the number of its first batch, and the tag in its name.
+    pub fn newest(&self) -> Option<(u64, u64)> {
+        let files = self.files.read().expect("no holder panics");
+        files.last().map(|file| (file.name.first, file.name.random))
     }
 
     /// Writes and syncs one batch at the end of the log; for catch-up and membership.

@@ -139,13 +139,13 @@ impl Store {
             let mut voter = Voter {
                 member,
                 promise,
-                has_promised_file: false,
+                newest_file: None,
                 chain: None,
             };
             if let Some(log) = log {
                 match log.chain_from(mark.max(1)) {
                     Ok(chain) => {
-                        voter.has_promised_file = log.newest_tag() == Some(promise.generation.tag);
+                        voter.newest_file = log.newest();
                         voter.chain = (!chain.1.is_empty()).then_some(chain);
                     }
                     Err(error) => {
@@ -190,7 +190,11 @@ impl Store {
             .iter()
             .max_by_key(|block| (block.promise.generation, block.run))?;
         let own = blocks.iter().find(|block| block.disk == best.log_disk);
-        let current = own.is_some_and(|own| own.promise.generation == best.promise.generation);
+        // The log disk's own word counts: one that was out while its log was disowned, or that was
+        // set back, says something else than the others.
+        let current = own.is_some_and(|own| {
+            own.promise.generation == best.promise.generation && own.log_disk == own.disk
+        });
         Some((best.promise, if current { best.log_disk } else { NO_DISK }))
     }
 
@@ -424,12 +428,17 @@ impl Store {
         let shared = &self.0;
         let target = shared.status.lock().expect("no holder panics").acknowledged;
         let counter = shared.status.lock().expect("no holder panics").generation;
-        let reopened = self.promise_of(member).and_then(|(_, disk)| {
-            let handle = shared.members[member].disks.iter().find(|d| d.id == disk)?;
-            handle.in_service()?;
-            let log = MemberLog::open(Arc::clone(handle.disk.as_ref()?), shared.store).ok()?;
-            (!log.is_empty()).then(|| (disk, Arc::new(log)))
-        });
+        let named = self.promise_of(member).map_or(NO_DISK, |(_, disk)| disk);
+        let handle = shared.members[member].disks.iter().find(|d| d.id == named);
+        let reopened =
+            match handle.and_then(|handle| Some((handle.in_service()?, handle.disk.clone()?))) {
+                // A log that cannot be read now is not a lost log: nothing is erased.
+                Some((_, disk)) => Some(Arc::new(MemberLog::open(disk, shared.store)?)),
+                None => None,
+            };
+        let reopened = reopened
+            .filter(|log| !log.is_empty())
+            .map(|log| (named, log));
         let (disk, log, agreed) = match reopened {
             Some((disk, log)) => {
                 let agreed = agreement(shared, &log, target);

@@ -19,12 +19,14 @@ pub(crate) struct Voter {
     /// Its position in the member list.
     pub member: usize,
     pub promise: Promise,
-    /// Whether its newest log file is one of the promised generation itself. Such a file is begun
-    /// only after every member of the generation promised it, so the name alone proves that.
-    pub has_promised_file: bool,
+    /// Its newest log file: number of its first batch, and the tag in its name.
+    pub newest_file: Option<(u64, u64)>,
     /// Its log: number of the first entry scanned, and the entries. `None` when its log is lost.
     pub chain: Option<(u64, Vec<Option<Entry>>)>,
 }
+
+/// The checksum of a header that is damaged on every member, in [`Base::links`].
+const UNKNOWN: [u8; 16] = [0; 16];
 
 /// The truth.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,6 +82,15 @@ impl Voter {
             .unwrap_or(0)
     }
 
+    /// Whether it has a log file of the promised generation itself, and every batch below it. Such
+    /// a file is begun only after every member of the generation promised it, so its name proves
+    /// that also when its first batch is damaged.
+    fn has_promised_file(&self) -> bool {
+        self.newest_file.is_some_and(|(first, tag)| {
+            tag == self.promise.generation.tag && self.tip() + 1 >= first
+        })
+    }
+
     fn tip_generation(&self) -> Generation {
         self.entry(self.tip())
             .map_or(Generation::default(), |entry| entry.header.generation)
@@ -131,7 +142,7 @@ fn longest<'a>(present: &[&'a Voter], votes_needed: usize) -> Result<(u64, &'a V
     // A member's chain counts as of the promised generation also when the batch that would show it
     // is damaged, as long as the file is there.
     let rank = |v: &Voter| {
-        let promised = v.has_promised_file && v.promise.generation == promise.generation;
+        let promised = v.has_promised_file() && v.promise.generation == promise.generation;
         if promised {
             promise.generation
         } else {
@@ -277,13 +288,32 @@ fn finish(
         links.push(
             wanted
                 .or_else(|| found.map(|entry| entry.checksum))
-                .unwrap_or_default(),
+                .unwrap_or(UNKNOWN),
         );
         link = found.map(|entry| (entry.checksum, entry.header.previous));
     }
     links.reverse();
     base.links = (first, links);
-    Ok(base)
+    match voters.iter().find_map(|voter| contradicts(voter, &base)) {
+        Some(number) => Err(Refusal::Damaged { number }),
+        None => Ok(base),
+    }
+}
+
+/// Where `voter` leaves the chain although it remembers acknowledgements at or above that place:
+/// evidence that the chain misses something, which must never pass in silence.
+fn contradicts(voter: &Voter, base: &Base) -> Option<u64> {
+    let (first, links) = &base.links;
+    let leaves = (*first..=voter.tip()).find(|number| {
+        let index = usize::try_from(number - first).unwrap_or(usize::MAX);
+        let differs = |entry: &Entry| {
+            links
+                .get(index)
+                .is_none_or(|sum| *sum != UNKNOWN && *sum != entry.checksum)
+        };
+        voter.entry(*number).is_some_and(differs)
+    })?;
+    (voter.acknowledged_seen() >= leaves).then_some(leaves)
 }
 
 fn highest_counter(voters: &[Voter]) -> u64 {
