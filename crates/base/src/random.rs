@@ -26,6 +26,7 @@ pub trait Random: Send + Sync + 'static {
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
+    #[allow(clippy::disallowed_methods)]
     fn fill(&self, out: &mut [u8]) {
         getrandom::fill(out).expect("the operating system gives random bytes");
     }

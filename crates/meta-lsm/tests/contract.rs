@@ -172,7 +172,11 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+        if path.is_dir() {
+            found.extend(files(&path))
+        } else {
+            found.push(path)
+        }
     }
     found.sort();
     found
@@ -201,7 +205,9 @@ async fn damaged_view_files_never_give_wrong_records_and_never_stop_the_store() 
     let filler = "x".repeat(20_000);
     let mut count = 0;
     for _ in 0..300 {
-        put(&*meta, &format!("k{count:05}"), &format!("v{count}")).await.unwrap();
+        put(&*meta, &format!("k{count:05}"), &format!("v{count}"))
+            .await
+            .unwrap();
         put(&*meta, &format!("f{count:05}"), &filler).await.unwrap();
         count += 1;
     }
@@ -211,7 +217,9 @@ async fn damaged_view_files_never_give_wrong_records_and_never_stop_the_store() 
         damage(&files[seed % files.len()], seed);
         let meta = start(root.path(), &["a"], Arc::clone(&clock));
         check(&*meta, count).await;
-        put(&*meta, &format!("k{count:05}"), &format!("v{count}")).await.unwrap();
+        put(&*meta, &format!("k{count:05}"), &format!("v{count}"))
+            .await
+            .unwrap();
         count += 1;
         check(&*meta, count).await;
         drop(meta);
