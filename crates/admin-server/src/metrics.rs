@@ -31,7 +31,8 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// Something that has figures. Asked at each read of the page; must not block.
+/// Something that has figures. Asked at each read of the page, off the request threads: may read the
+/// index, for a bounded time.
 pub trait MetricSource: Send + Sync + 'static {
     /// The figures as they are now.
     fn samples(&self) -> Vec<Sample>;

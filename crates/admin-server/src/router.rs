@@ -65,7 +65,7 @@ async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Respons
     if !admin.metrics_open && !is_root(&admin, &headers) {
         return unauthorized();
     }
-    let page = render(&admin.registry, admin.metrics.samples());
+    let page = tasks::blocking(move || render(&admin.registry, admin.metrics.samples())).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page).into_response()
 }
 

@@ -42,7 +42,7 @@ pub struct EngineStatus {
     pub log_syncs: u64,
     /// Syncs of segment files since the process started, over all disks.
     pub segment_syncs: u64,
-    /// Blobs known to have less redundancy than asked for; absent when it is not known.
+    /// Blobs known to have less redundancy than asked for; absent while the index does not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blobs_reduced: Option<u64>,
     /// Zones in configured order.

@@ -143,7 +143,7 @@ impl Store {
     }
 
     /// The disks that may take stripes now, and the code for them.
-    fn candidates(&self) -> Result<(Candidates, Code)> {
+    pub(crate) fn candidates(&self) -> Result<(Candidates, Code)> {
         let now = self.clock.monotonic();
         let mut full = self.groups.full();
         full.retain(|_, since| now.saturating_sub(*since) < FULL_RETRY_AFTER);

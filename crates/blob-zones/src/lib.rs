@@ -109,6 +109,14 @@ impl ZoneBlobs {
         self.store.full_code()
     }
 
+    /// Whether a blob written now gets the redundancy it would get with every disk in service and
+    /// none of them full.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let now = self.store.candidates().map(|(_, code)| code);
+        now.is_ok_and(|code| Some(code) == self.store.full_code())
+    }
+
     /// The owner stored with a blob.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// The reason.
     fn writable(&self) -> Result<(), String>;
-    /// Its state without free space. Must not block.
+    /// Its state without free space. May read the index, for a bounded time.
     fn status(&self) -> EngineStatus;
     /// Adds free space to `status`. May wait for disks.
     fn measure_space(&self, status: &mut EngineStatus);

@@ -11,6 +11,7 @@ mod credentials;
 mod front;
 mod http_port;
 mod logging;
+mod reduced;
 mod request_metrics;
 mod screen;
 mod server_command;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -21,11 +21,13 @@ use strongroom_objects::Objects;
 use strongroom_s3_front::{
     Credentials, FrontParts, FrontService, FrontSettings, Observed, Observer,
 };
+use strongroom_workers::{Redundancy, RespreadSettings, Respreader, Worker};
 use strongroom_zones::{DiskHandle, DiskSpec, MemberIndex, OpenOptions, OpenStore, Store};
 
 use crate::app::{App, Engine, Opened};
 use crate::front::{Answering, S3};
 use crate::http_port::Body;
+use crate::reduced::ReducedFigure;
 use crate::request_metrics::RequestMetrics;
 use crate::settings::Settings;
 use crate::survives::{Topology, ZoneTopology, survives};
@@ -76,14 +78,29 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
     let survives = survives(&topology(settings, store.opened(), &blobs));
     let objects = Objects::new(
         Arc::clone(&meta) as _,
-        blobs,
+        Arc::clone(&blobs) as _,
         Arc::clone(&parts.clock),
         Arc::clone(&parts.random),
         strongroom_objects::Settings::default(),
     );
+    let respreader = Respreader::new(
+        objects.clone(),
+        Arc::new(ZoneRedundancy {
+            meta: Arc::clone(&meta),
+            blobs,
+        }),
+        Arc::clone(&parts.clock),
+        RespreadSettings::default(),
+    );
+    let engine = ZoneEngine {
+        store,
+        meta,
+        reduced: ReducedFigure::new(objects.clone()),
+        respread: Mutex::new(Some(Worker::start("respread", respreader.run()))),
+    };
     let s3 = front(settings, parts, objects);
     Ok(Opened {
-        engine: Arc::new(ZoneEngine { store, meta }),
+        engine: Arc::new(engine),
         s3,
         survives,
     })
@@ -209,10 +226,24 @@ fn device(folder: &Path) -> Option<u64> {
         .map(|metadata| metadata.dev())
 }
 
+/// Whether blobs can be given full redundancy now, for the workers.
+struct ZoneRedundancy {
+    meta: Arc<LsmMeta>,
+    blobs: Arc<ZoneBlobs>,
+}
+
+impl Redundancy for ZoneRedundancy {
+    fn is_whole(&self) -> bool {
+        self.meta.ready_write().is_ok() && self.blobs.is_whole()
+    }
+}
+
 /// The store as the ports see it.
 struct ZoneEngine {
     store: Store,
     meta: Arc<LsmMeta>,
+    reduced: ReducedFigure,
+    respread: Mutex<Option<Worker>>,
 }
 
 impl ZoneEngine {
@@ -287,7 +318,7 @@ impl Engine for ZoneEngine {
             batches: counters.batches.load(Relaxed),
             log_syncs: counters.log_syncs.load(Relaxed),
             segment_syncs: counters.segment_syncs.load(Relaxed),
-            blobs_reduced: None,
+            blobs_reduced: self.reduced.read(),
             zones: self.zones(),
         }
     }
@@ -321,6 +352,10 @@ impl Engine for ZoneEngine {
     }
 
     fn stop(&self) {
+        let respread = self.respread.lock().expect("no holder panics").take();
+        if let Some(respread) = respread {
+            futures::executor::block_on(respread.stop());
+        }
         self.meta.stop();
     }
 }

@@ -1,0 +1,13 @@
+//! The loops that apply rules over time.
+//!
+//! Each worker walks records that commits left for it, so that a crash, a stop or an error loses
+//! no work: what was not done is still written down. Workers go through `objects` like everyone
+//! else, at a bounded rate, and stop between any two steps.
+//!
+//! Not here yet: lifecycle, scrub, sweep. Replication and inventory come with their rules.
+
+pub mod respread;
+mod worker;
+
+pub use respread::{Redundancy, Respreader, Settings as RespreadSettings};
+pub use worker::Worker;

@@ -1,0 +1,200 @@
+//! Re-spread over the stores in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use strongroom_base::{ManualClock, SeededRandom, Timestamp, tasks};
+use strongroom_blob::memory::MemoryBlobs;
+use strongroom_meta::MetaStore;
+use strongroom_meta::memory::MemoryMeta;
+use strongroom_objects::records::{BlobRecord, RecordFormat, keys};
+use strongroom_objects::{
+    Content, CreateBucket, GetObject, ObjectHeaders, Objects, PutObject, Settings, UserMetadata,
+    WriteConditions,
+};
+use strongroom_types::{BucketName, ObjectKey, Owner};
+use strongroom_workers::{Redundancy, RespreadSettings, Respreader, Worker};
+
+/// Above what goes inline.
+const SIZE_BYTES: usize = 20_000;
+/// How long a test waits for a worker before it fails; a worker that works is far quicker.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Whole(AtomicBool);
+
+impl Redundancy for Whole {
+    fn is_whole(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+struct World {
+    clock: Arc<ManualClock>,
+    meta: Arc<MemoryMeta>,
+    blobs: Arc<MemoryBlobs>,
+    objects: Objects,
+    whole: Arc<Whole>,
+}
+
+impl World {
+    async fn with_reduced(count: usize) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000_000_000)));
+        let meta = MemoryMeta::new(clock.clone());
+        let blobs = MemoryBlobs::new();
+        let objects = Objects::new(
+            meta.clone(),
+            blobs.clone(),
+            clock.clone(),
+            Arc::new(SeededRandom::new(1)),
+            Settings::default(),
+        );
+        let create = CreateBucket {
+            bucket: bucket(),
+            owner: Owner::new("owner").unwrap(),
+        };
+        objects.create_bucket(create).await.unwrap();
+        blobs.mark_reduced(true);
+        for index in 0..count {
+            objects.put_object(put(index)).await.unwrap();
+        }
+        let whole = Arc::new(Whole(AtomicBool::new(false)));
+        assert_eq!(objects.blobs_reduced().await, Ok(count as u64));
+        Self {
+            clock,
+            meta,
+            blobs,
+            objects,
+            whole,
+        }
+    }
+
+    fn start(&self) -> Worker {
+        let settings = RespreadSettings {
+            poll_interval: Duration::from_millis(1),
+            retry_after: Duration::from_millis(1),
+            retry_after_max: Duration::from_millis(4),
+            ..RespreadSettings::default()
+        };
+        let whole = Arc::clone(&self.whole) as Arc<dyn Redundancy>;
+        let clock = Arc::clone(&self.clock) as _;
+        let worker = Respreader::new(self.objects.clone(), whole, clock, settings);
+        Worker::start("respread", worker.run())
+    }
+
+    /// Disks are back.
+    fn heal(&self) {
+        self.blobs.mark_reduced(false);
+        self.whole.0.store(true, Ordering::SeqCst);
+    }
+
+    async fn wait_for_reduced(&self, wanted: u64) {
+        let wait = async {
+            while self.objects.blobs_reduced().await != Ok(wanted) {
+                tasks::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let reached = tasks::timeout(PATIENCE, wait).await;
+        let now = self.objects.blobs_reduced().await;
+        reached.unwrap_or_else(|_| panic!("{now:?} reduced, waited for {wanted}"));
+    }
+
+    async fn get(&self, index: usize) -> Vec<u8> {
+        let output = self
+            .objects
+            .get_object(GetObject::new(bucket(), key(index)));
+        let chunks: Vec<Bytes> = output.await.unwrap().content.try_collect().await.unwrap();
+        chunks.concat()
+    }
+}
+
+fn bucket() -> BucketName {
+    BucketName::new("bucket").unwrap()
+}
+
+fn key(index: usize) -> ObjectKey {
+    ObjectKey::new(format!("object-{index}")).unwrap()
+}
+
+fn bytes(index: usize) -> Vec<u8> {
+    (0..SIZE_BYTES).map(|at| (at * 7 + index) as u8).collect()
+}
+
+fn content(bytes: Vec<u8>) -> Content {
+    let size = bytes.len() as u64;
+    let stream = futures::stream::once(async move { Ok(Bytes::from(bytes)) });
+    Content::new(Box::pin(stream), size)
+}
+
+fn put(index: usize) -> PutObject {
+    PutObject {
+        bucket: bucket(),
+        key: key(index),
+        content: content(bytes(index)),
+        headers: ObjectHeaders::default(),
+        metadata: UserMetadata::default(),
+        conditions: WriteConditions::default(),
+    }
+}
+
+// AZ20, H30
+#[tokio::test]
+async fn blobs_written_with_a_zone_out_are_made_whole_when_it_is_back() {
+    let world = World::with_reduced(11).await;
+    let worker = world.start();
+    tasks::sleep(Duration::from_millis(20)).await;
+    assert_eq!(world.objects.blobs_reduced().await, Ok(11), "too early");
+    assert_eq!(world.blobs.blob_count(), 11, "nothing is written in vain");
+    world.heal();
+    world.wait_for_reduced(0).await;
+    for index in 0..11 {
+        assert_eq!(world.get(index).await, bytes(index));
+    }
+    // And again, without another start.
+    world.whole.0.store(false, Ordering::SeqCst);
+    world.blobs.mark_reduced(true);
+    world.objects.put_object(put(11)).await.unwrap();
+    world.heal();
+    world.wait_for_reduced(0).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_blob_that_is_lost_does_not_keep_the_others_from_their_redundancy() {
+    let world = World::with_reduced(9).await;
+    let page = world.meta.scan(b"b", None, 9).await.unwrap();
+    let records = page.records.iter().map(|(_, record)| &record.value);
+    let first = BlobRecord::decode(records.into_iter().next().unwrap()).unwrap();
+    world.blobs.lose(&first.place.unwrap());
+    world.heal();
+    let worker = world.start();
+    world.wait_for_reduced(1).await;
+    worker.stop().await;
+    let left = world.meta.scan(&keys::reduceds(), None, 9).await.unwrap();
+    assert_eq!(left.records.len(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_was_stopped_goes_on_where_the_records_say() {
+    let world = World::with_reduced(200).await;
+    world.heal();
+    let worker = world.start();
+    let some_done = async {
+        while world.objects.blobs_reduced().await == Ok(200) {
+            tasks::sleep(Duration::from_micros(50)).await;
+        }
+    };
+    tasks::timeout(PATIENCE, some_done).await.unwrap();
+    worker.stop().await;
+    let left = world.objects.blobs_reduced().await.unwrap();
+    tasks::sleep(Duration::from_millis(20)).await;
+    assert_eq!(world.objects.blobs_reduced().await, Ok(left), "it stopped");
+    let worker = world.start();
+    world.wait_for_reduced(0).await;
+    worker.stop().await;
+    for index in 0..200 {
+        assert_eq!(world.get(index).await, bytes(index));
+    }
+}
