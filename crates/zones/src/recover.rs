@@ -3,23 +3,38 @@
 //! The same path serves a start and a process that lost its majority: read promises and logs,
 //! decide which chain is the truth, reserve a generation, bring members up to date, begin it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 
-use crate::disks::{DiskId, OutReason};
+use strongroom_base::tasks;
+
+use crate::disks::{DiskHandle, DiskId, OutReason};
 use crate::log::{CommitLog, LogReader, Shared, bits};
 use crate::member_log::{MemberLog, Tail};
 use crate::open::OpenStore;
 use crate::recovery::{Base, Refusal, Voter, decide};
-use crate::superblock::{Promise, Superblock};
+use crate::superblock::{Promise, Superblock, SuperblockError};
+use crate::work::{Waiting, Working};
 
 /// Most batches a member may lack and still be caught up before the start is over; one that lacks
 /// more comes in later, unless it is needed for a majority.
 const CATCH_UP_BATCHES_MAX: u64 = 4096;
 
+/// Bytes copied into a log between two syncs: each shows that the disk goes on.
+const COPY_SYNC_BYTES: u64 = 16 * 1024 * 1024;
+/// A copy is handed over for admission when at most so many batches are left for the commit
+/// thread, or after so many rounds.
+const ADMIT_BATCHES_MAX: u64 = 64;
+const CATCH_UP_ROUNDS_MAX: usize = 16;
+
 /// The disk that is none.
 const NO_DISK: DiskId = DiskId([0; 16]);
+
+/// What a member says, and its log with the disk it is on.
+type Asked = io::Result<(Voter, Option<(DiskId, Arc<MemberLog>)>)>;
 
 /// Why recovery gave no log. The text is a sentence for the operator.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -70,7 +85,8 @@ impl Store {
     /// A sentence: too few members, members that are needed, damage without a good copy.
     pub fn recover(&self, mark: u64) -> Result<Recovered, RecoverError> {
         let shared = &self.0;
-        let voters = self.voters(mark);
+        let busy = shared.works.recover(shared.open.options.hang_limit);
+        let voters = self.voters(mark, busy);
         // Members that meet every majority know; a majority is needed to go on.
         let knowing = shared.members.len() - shared.majority() + 1;
         let base = decide(&voters, knowing, mark).map_err(|refusal| self.explain(&refusal))?;
@@ -124,78 +140,123 @@ impl Store {
         Recovered::ReadOnly(self.reader(), base.tip, why)
     }
 
-    /// What each member in reach says. Opens its log.
-    fn voters(&self, mark: u64) -> Vec<Voter> {
+    /// What each member in reach says, all asked at once. Opens their logs: readers keep the old
+    /// ones until the new ones are there. Members in `busy` have work that hangs: no vote.
+    fn voters(&self, mark: u64, busy: u64) -> Vec<Voter> {
         let shared = &self.0;
-        let mut voters = Vec::new();
+        let blocks = self.superblocks();
+        let (answer, answered) = channel();
+        let mut waiting = BTreeMap::new();
         for member in 0..shared.members.len() {
-            shared.set_log(member, None);
-            let Some((promise, log_disk)) = self.promise_of(member) else {
+            let found = (busy >> member & 1 == 0).then(|| self.promise_among(member, &blocks));
+            let Some((promise, log_disk)) = found.flatten() else {
+                shared.set_log(member, None);
                 continue;
             };
-            let Ok(log) = self.open_log(member, log_disk) else {
-                continue;
-            };
-            let mut voter = Voter {
-                member,
-                promise,
-                newest_file: None,
-                chain: None,
-            };
-            if let Some(log) = log {
-                match log.chain_from(mark.max(1)) {
-                    Ok(chain) => {
-                        voter.newest_file = log.newest();
-                        voter.chain = (!chain.1.is_empty()).then_some(chain);
-                    }
-                    Err(error) => {
-                        // It cannot be read now: that is no vote, and not a lost log.
-                        shared
-                            .disks()
-                            .take_out(log_disk, OutReason::Failed(error.to_string()));
-                        shared.set_log(member, None);
-                        continue;
+            waiting.insert(member, log_disk);
+            let (store, answer) = (self.clone(), answer.clone());
+            let name = format!("member {}", shared.members[member].name);
+            tasks::spawn_thread(&name, move || {
+                let said = store.ask(member, promise, log_disk, mark);
+                let _ = answer.send((member, said));
+            });
+        }
+        drop(answer);
+        // Scans take as long as they take; once a majority is there, the others have as long
+        // again: slow is relative.
+        let (mut voters, mut turns) = (Vec::new(), 1);
+        while !waiting.is_empty() {
+            let enough = voters.len() >= shared.majority();
+            let limit = shared.open.options.hang_limit * if enough { turns } else { 1 };
+            match answered.recv_timeout(limit) {
+                Ok((member, said)) => {
+                    waiting.remove(&member);
+                    match said {
+                        Ok((voter, log)) => {
+                            shared.set_log(member, log);
+                            voters.push(voter);
+                        }
+                        Err(_) => shared.set_log(member, None),
                     }
                 }
+                Err(_) if enough => break,
+                Err(_) => turns += 1,
             }
-            voters.push(voter);
         }
+        for (member, log_disk) in waiting {
+            shared.disks().take_out(log_disk, OutReason::Hung);
+            shared.set_log(member, None);
+        }
+        voters.sort_by_key(|voter| voter.member);
         voters
+    }
+
+    /// Opens and scans the log of a member. An error is no vote, and not a lost log.
+    fn ask(&self, member: usize, promise: Promise, log_disk: DiskId, mark: u64) -> Asked {
+        let mut voter = Voter {
+            member,
+            promise,
+            newest_file: None,
+            chain: None,
+        };
+        let Some(log) = self.open_log(member, log_disk)? else {
+            return Ok((voter, None));
+        };
+        let chain = log.chain_from(mark.max(1)).inspect_err(|error| {
+            let reason = OutReason::Failed(error.to_string());
+            self.0.disks().take_out(log_disk, reason);
+        })?;
+        voter.newest_file = log.newest();
+        voter.chain = (!chain.1.is_empty()).then_some(chain);
+        Ok((voter, Some((log_disk, log))))
+    }
+
+    /// The superblocks of all disks in service, read at once. A disk that can not be read, hangs
+    /// or is another one goes out.
+    fn superblocks(&self) -> HashMap<DiskId, Superblock> {
+        let shared = &self.0;
+        let usable = |disk: &&Arc<DiskHandle>| disk.disk.is_some() && disk.in_service().is_some();
+        let disks = shared.disks().all().iter().filter(usable);
+        let asked = disks.map(|disk| (Arc::clone(disk), ())).collect();
+        let read = shared.on_disks(asked, |handle, ()| match &handle.disk {
+            Some(disk) => Superblock::read(&**disk),
+            None => Err(SuperblockError::Absent),
+        });
+        let mut blocks = HashMap::new();
+        for (id, block) in read {
+            let why = match block {
+                Ok(block) if block.disk == id => {
+                    blocks.insert(id, block);
+                    continue;
+                }
+                Ok(_) => "another disk is in its folder".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            shared.disks().take_out(id, OutReason::Absent(why));
+        }
+        blocks
     }
 
     /// The highest promise among the disks of a member, and the disk its log is on. The disk is
     /// zero when the log is lost: also when the log disk itself remembers less than the other disks
-    /// of the member, which shows that it is an old image.
-    fn promise_of(&self, member: usize) -> Option<(Promise, DiskId)> {
-        let shared = &self.0;
-        let mut blocks: Vec<Superblock> = Vec::new();
-        for handle in &shared.members[member].disks {
-            let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
-                continue;
-            };
-            match Superblock::read(&**disk) {
-                Ok(block) if block.disk == handle.id => blocks.push(block),
-                Ok(_) => {
-                    let why = "another disk is in its folder".to_owned();
-                    shared.disks().take_out(handle.id, OutReason::Absent(why));
-                }
-                Err(error) => {
-                    shared
-                        .disks()
-                        .take_out(handle.id, OutReason::Absent(error.to_string()));
-                }
-            }
-        }
-        let best = blocks
-            .iter()
-            .max_by_key(|block| (block.promise.generation, block.run))?;
-        let own = blocks.iter().find(|block| block.disk == best.log_disk);
-        // The log disk's own word counts: one that was out while its log was disowned, or that was
-        // set back, says something else than the others.
+    /// of the member, which shows that it is an old image, or says that it has none.
+    fn promise_among(
+        &self,
+        member: usize,
+        blocks: &HashMap<DiskId, Superblock>,
+    ) -> Option<(Promise, DiskId)> {
+        let disks = self.0.members[member].disks.iter();
+        let blocks = disks.filter_map(|disk| blocks.get(&disk.id));
+        let best = (blocks.clone()).max_by_key(|block| (block.promise.generation, block.run))?;
+        let own = blocks.clone().find(|block| block.disk == best.log_disk);
         let current = own.is_some_and(|own| {
             own.promise.generation == best.promise.generation && own.log_disk == own.disk
         });
         Some((best.promise, if current { best.log_disk } else { NO_DISK }))
+    }
+
+    fn promise_of(&self, member: usize) -> Option<(Promise, DiskId)> {
+        self.promise_among(member, &self.superblocks())
     }
 
     /// Opens the log a superblock names; `None` when it is lost.
@@ -211,19 +272,11 @@ impl Store {
         let Some(disk) = &handle.disk else {
             return Ok(None);
         };
-        match MemberLog::open(Arc::clone(disk), shared.store) {
-            Ok(log) => {
-                let log = Arc::new(log);
-                shared.set_log(member, Some((log_disk, Arc::clone(&log))));
-                Ok(Some(log))
-            }
-            Err(error) => {
-                shared
-                    .disks()
-                    .take_out(log_disk, OutReason::Failed(error.to_string()));
-                Err(error)
-            }
-        }
+        let opened = MemberLog::open(Arc::clone(disk), shared.store).inspect_err(|error| {
+            let reason = OutReason::Failed(error.to_string());
+            shared.disks().take_out(log_disk, reason);
+        });
+        Ok(Some(Arc::new(opened?)))
     }
 
     /// Copies what members lack, those that lack least first; returns those that have it all.
@@ -245,30 +298,58 @@ impl Store {
             if (forgot || missing > CATCH_UP_BATCHES_MAX) && !needed {
                 continue;
             }
-            match self.catch_up_now(member, agreed, base) {
-                Ok(()) => ready |= 1 << member,
-                Err(error) => {
-                    let name = &shared.members[member].name;
+            let (store, counter, tip) = (self.clone(), base.counter, base.tip);
+            let done = shared.watched(member, move |progress| {
+                store.catch_up_now(member, agreed, counter, tip, progress)
+            });
+            let name = &shared.members[member].name;
+            match done {
+                Some(Ok(())) => ready |= 1 << member,
+                Some(Err(error)) => {
                     tracing::warn!(%name, %error, "a member could not be brought up to date");
+                }
+                None => {
+                    tracing::warn!(%name, "a member hung while it was brought up to date");
+                    self.member_hung(member);
                 }
             }
         }
         ready
     }
 
-    fn catch_up_now(&self, member: usize, agreed: u64, base: &Base) -> io::Result<()> {
+    fn catch_up_now(
+        &self,
+        member: usize,
+        agreed: u64,
+        counter: u64,
+        tip: u64,
+        progress: &AtomicU64,
+    ) -> io::Result<()> {
         let shared = &self.0;
-        if shared.log(member).is_none() || (agreed == 0 && base.tip > 0) {
+        if shared.log(member).is_none() || (agreed == 0 && tip > 0) {
             let (disk, log) = self.fresh_log(member)?;
             shared.set_log(member, Some((disk, log)));
-        }
-        if agreed == base.tip {
-            return Ok(());
+            progress.fetch_add(1, Ordering::Relaxed);
         }
         let log = shared
             .log(member)
             .ok_or_else(|| io::Error::other("no log"))?;
-        copy(shared, &log, base.counter, agreed + 1, base.tip).map(|_| ())
+        let each = || {
+            progress.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        copy(shared, &log, &mut None, counter, agreed + 1..tip + 1, &each)
+    }
+
+    /// Takes the disk of a member's log out, or while it has none, the disk a log would be on.
+    fn member_hung(&self, member: usize) {
+        let shared = &self.0;
+        let usable = |d: &&Arc<DiskHandle>| d.disk.is_some() && d.in_service().is_some();
+        let first = shared.members[member].disks.iter().find(usable);
+        let disk = shared.log_disk(member).or(first.map(|disk| disk.id));
+        if let Some(disk) = disk {
+            shared.disks().take_out(disk, OutReason::Hung);
+        }
     }
 
     /// Makes an empty log for a member on a disk in service. First its superblocks say that it has
@@ -278,8 +359,7 @@ impl Store {
         let shared = &self.0;
         let previous = shared.log_disk(member);
         let disks = &shared.members[member].disks;
-        let usable =
-            |d: &&Arc<crate::disks::DiskHandle>| d.disk.is_some() && d.in_service().is_some();
+        let usable = |d: &&Arc<DiskHandle>| d.disk.is_some() && d.in_service().is_some();
         let handle = (disks.iter().filter(usable).find(|d| Some(d.id) == previous))
             .or_else(|| disks.iter().find(usable))
             .ok_or_else(|| io::Error::other("no disk of it is in service"))?;
@@ -369,40 +449,51 @@ fn agreement(shared: &Shared, log: &MemberLog, tip: u64) -> u64 {
     0
 }
 
-/// Copies batches `from..=to` of the chain into a new file of `log`, synced. The headers stay as
-/// they are.
+/// Copies a range of batches of the chain to the end of `log`, synced: behind `tail`, or into a new
+/// file. The headers stay as they are. `each` is called after every batch, and may end it.
 fn copy(
     shared: &Shared,
     log: &MemberLog,
+    tail: &mut Option<Tail>,
     counter: u64,
-    from: u64,
-    to: u64,
-) -> io::Result<Option<Tail>> {
-    if from > to {
-        return Ok(None);
+    range: std::ops::Range<u64>,
+    each: &dyn Fn() -> io::Result<()>,
+) -> io::Result<()> {
+    if range.is_empty() {
+        return Ok(());
     }
-    let mut tail = log.begin(counter, from, shared.open.random.next_u64(), 0)?;
-    for number in from..=to {
+    let tail = match tail {
+        Some(tail) => tail,
+        None => tail.insert(log.begin(counter, range.start, shared.open.random.next_u64(), 0)?),
+    };
+    let mut synced = tail.offset;
+    for number in range {
         let batch = shared.chain_batch(number).ok_or_else(|| {
             io::Error::other(format!("batch {number} has no good copy to catch up from"))
         })?;
-        log.write(&mut tail, &batch)?;
+        log.write(tail, &batch)?;
+        if tail.offset - synced >= COPY_SYNC_BYTES {
+            tail.file.sync()?;
+            synced = tail.offset;
+        }
+        each()?;
     }
-    tail.file.sync()?;
-    Ok(Some(tail))
+    tail.file.sync()
 }
 
-/// A member's log being copied while commits go on.
+/// A member's log, copied while commits went on.
 pub struct Prepared {
     pub(crate) member: usize,
     pub(crate) disk: DiskId,
     pub(crate) log: Arc<MemberLog>,
     /// Copied up to this number.
     pub(crate) copied: u64,
+    /// Until it is dropped no other copy into this member begins.
+    waiting: Waiting,
 }
 
 impl Store {
-    /// Members that are not in service in the log and have a disk that is.
+    /// Members that are not in service in the log, have a disk that is, and no copy under way.
     #[must_use]
     pub fn returning(&self) -> Vec<usize> {
         let status = self.0.status.lock().expect("no holder panics").clone();
@@ -416,76 +507,161 @@ impl Store {
         (0..self.0.members.len())
             .filter(out)
             .filter(usable)
+            .filter(|member| !self.0.works.is_busy(*member))
             .collect()
     }
 
-    /// Copies the log to a returning member while commits go on, up to what was acknowledged when
-    /// it began.
+    /// Copies the log to a returning member while commits go on, until little is left.
     ///
     /// # Errors
-    /// What its disk says.
+    /// What its disk says; that it is no longer returning, or a recovery began.
     pub fn catch_up(&self, member: usize) -> io::Result<Prepared> {
-        let shared = &self.0;
-        let target = shared.status.lock().expect("no holder panics").acknowledged;
-        let counter = shared.status.lock().expect("no holder panics").generation;
-        let named = self.promise_of(member).map_or(NO_DISK, |(_, disk)| disk);
-        let handle = shared.members[member].disks.iter().find(|d| d.id == named);
-        let reopened =
-            match handle.and_then(|handle| Some((handle.in_service()?, handle.disk.clone()?))) {
-                // A log that cannot be read now is not a lost log: nothing is erased.
-                Some((_, disk)) => Some(Arc::new(MemberLog::open(disk, shared.store)?)),
-                None => None,
-            };
-        let reopened = reopened
-            .filter(|log| !log.is_empty())
-            .map(|log| (named, log));
-        let (disk, log, agreed) = match reopened {
-            Some((disk, log)) => {
-                let agreed = agreement(shared, &log, target);
-                (disk, log, agreed)
-            }
-            None => {
-                let (disk, log) = self.fresh_log(member)?;
-                (disk, log, 0)
-            }
-        };
-        copy(shared, &log, counter, agreed + 1, target)?;
+        let works = &self.0.works;
+        let busy = || io::Error::other("a copy into it is under way");
+        let working = works.begin_copy(member).ok_or_else(busy)?;
+        // Looked at again under the claim: another copy, or a recovery, may have ended just now.
+        let status = self.0.status.lock().expect("no holder panics").clone();
+        let out = status.members.get(member).is_some_and(|m| !m.in_service);
+        if !out || status.stalled.is_some() {
+            return Err(io::Error::other("it is not returning any more"));
+        }
+        let (disk, log, copied) = self.catch_up_as(member, status.generation, &working)?;
+        let waiting = working
+            .finish()
+            .ok_or_else(|| io::Error::other(RECOVERY_BEGAN))?;
         Ok(Prepared {
             member,
             disk,
             log,
-            copied: target,
+            copied,
+            waiting,
         })
+    }
+
+    fn catch_up_as(
+        &self,
+        member: usize,
+        counter: u64,
+        working: &Working,
+    ) -> io::Result<(DiskId, Arc<MemberLog>, u64)> {
+        let shared = &self.0;
+        let goes_on = || match working.is_current() {
+            true => Ok(()),
+            false => Err(io::Error::other(RECOVERY_BEGAN)),
+        };
+        let acknowledged = || shared.status.lock().expect("no holder panics").acknowledged;
+        let mut target = acknowledged();
+        goes_on()?;
+        let found = self.promise_of(member);
+        let (_, log_disk) = found.ok_or_else(|| io::Error::other("no disk of it is usable"))?;
+        // An error is not a lost log: nothing is removed for it.
+        let reopened = self.open_log(member, log_disk)?;
+        let (disk, log, mut copied) = match reopened.filter(|log| !log.is_empty()) {
+            Some(log) => {
+                let agreed = agreement(shared, &log, target);
+                (log_disk, log, agreed)
+            }
+            None => {
+                goes_on()?;
+                let (disk, log) = self.fresh_log(member)?;
+                (disk, log, 0)
+            }
+        };
+        let mut tail = None;
+        for _ in 0..CATCH_UP_ROUNDS_MAX {
+            goes_on()?;
+            copy(
+                shared,
+                &log,
+                &mut tail,
+                counter,
+                copied + 1..target + 1,
+                &goes_on,
+            )?;
+            copied = copied.max(target);
+            target = acknowledged();
+            if target <= copied + ADMIT_BATCHES_MAX {
+                break;
+            }
+        }
+        goes_on()?;
+        Ok((disk, log, copied))
+    }
+
+    /// Writes the promise in force to a disk of a member in service that missed it, because it was
+    /// out then: should the log disk be lost, it is what the member still knows.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn renew_promise(&self, handle: &DiskHandle) -> io::Result<()> {
+        let in_force = self.0.in_force.lock().expect("no holder panics").clone();
+        let (Some((promise, log_disks)), Some(disk)) = (in_force, &handle.disk) else {
+            return Ok(());
+        };
+        let member = usize::from(handle.member.0);
+        let Some(log_disk) = log_disks[member] else {
+            return Ok(());
+        };
+        // The log disk that remembers less is an old image: nothing may make it look current.
+        if promise.service >> member & 1 == 0 || log_disk == handle.id {
+            return Ok(());
+        }
+        let Ok(_replacing) = handle.superblock.try_lock() else {
+            return Ok(());
+        };
+        let mut block = Superblock::read(&**disk).map_err(io::Error::other)?;
+        if block.disk != handle.id || block.promise.generation >= promise.generation {
+            return Ok(());
+        }
+        block.promise = promise;
+        block.log_disk = log_disk;
+        block.run = self.0.open.run;
+        block.write(&**disk)
     }
 }
 
+const RECOVERY_BEGAN: &str = "a recovery began";
+
 impl CommitLog {
     /// Brings a caught-up member into service: copies what came since, then begins a generation
-    /// with it. When it fails on the way, the store goes on without it.
+    /// with it. When it fails on the way, or a recovery came between, the store goes on without it.
     ///
     /// # Errors
     /// [`crate::log::Stalled`] when the members that were in service fail meanwhile.
     pub fn admit(&mut self, prepared: Prepared) -> Result<(), crate::log::Stalled> {
-        let Prepared {
-            member,
-            disk,
-            log,
-            copied,
-        } = prepared;
+        let (member, disk) = (prepared.member, prepared.disk);
         let still_usable = self
             .shared
             .disks()
             .find(disk)
             .is_some_and(|disk| disk.in_service().is_some());
-        if self.service >> member & 1 == 1 || !still_usable {
+        let is_current = prepared.waiting.is_current();
+        if self.service >> member & 1 == 1 || !still_usable || !is_current {
             return Ok(());
         }
-        if let Err(error) = copy(&self.shared, &log, self.counter, copied + 1, self.number) {
-            let name = &self.shared.members[member].name;
-            tracing::warn!(%name, %error, "a member failed while it caught up");
-            return Ok(());
-        }
-        self.shared.set_log(member, Some((disk, log)));
-        self.begin_generation(self.service | 1 << member)
+        let (shared, log) = (Arc::clone(&self.shared), Arc::clone(&prepared.log));
+        let (counter, rest) = (self.counter, prepared.copied + 1..self.number + 1);
+        let copied = self.shared.watched(member, move |progress| {
+            let each = || {
+                progress.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            };
+            copy(&shared, &log, &mut None, counter, rest, &each)
+        });
+        let error = match copied {
+            Some(Ok(())) => {
+                let log = Arc::clone(&prepared.log);
+                self.shared.set_log(member, Some((disk, log)));
+                return self.begin_generation(self.service | 1 << member);
+            }
+            Some(Err(error)) => error,
+            None => {
+                self.shared.disks().take_out(disk, OutReason::Hung);
+                io::Error::other("it hung")
+            }
+        };
+        let name = &self.shared.members[member].name;
+        tracing::warn!(%name, %error, "a member failed while it caught up");
+        Ok(())
     }
 }
