@@ -5,6 +5,7 @@
 //! an operation that has seen every byte has seen a valid body, and one that failed has not.
 
 pub mod chunked;
+pub mod shared;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -267,6 +268,9 @@ impl Reader {
                         .fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     self.input = bytes;
                 }
+                Some(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+                    return Err(stalled());
+                }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "the body could not be read");
                     return Err(FrontError::incomplete_body(
@@ -364,6 +368,13 @@ fn number(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>> {
     number
         .map(Some)
         .ok_or_else(|| FrontError::invalid_argument(name, text, "the header must be one number"))
+}
+
+fn stalled() -> FrontError {
+    FrontError::bad_request(
+        "RequestTimeout",
+        "your connection to the server sent nothing of the body within the timeout period",
+    )
 }
 
 fn no_length() -> FrontError {

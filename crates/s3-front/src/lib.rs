@@ -36,4 +36,4 @@ pub use front::S3Front;
 pub use health::Health;
 pub use observe::{NoObserver, Observed, Observer};
 pub use response::FrontBody;
-pub use service::{FrontParts, FrontService, FrontSettings, OperationName, RequestId};
+pub use service::{BodyIdleMax, FrontParts, FrontService, FrontSettings, OperationName, RequestId};

@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -23,6 +24,7 @@ use tracing::Instrument as _;
 
 use crate::auth::credentials::CredentialSource;
 use crate::auth::{Authenticator, Presented};
+use crate::body::shared::{BODY_IDLE_MAX, SharedBody};
 use crate::body::{BodyPlan, Failure, RawBody, Received, content_codings};
 use crate::context::{ContextRef, KEPT_FROM_S3S, RequestContext, StreamedBody};
 use crate::error::{FrontError, Result};
@@ -58,6 +60,11 @@ pub struct FrontParts {
 /// the place of one drawn here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(pub String);
+
+/// How long this request's body may send nothing, as an extension of the request set by whoever
+/// stands before the service; [`BODY_IDLE_MAX`] without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyIdleMax(pub Duration);
 
 /// An extension of every answer: S3's name of the operation, `Health`, or `Unknown` when the request
 /// was refused before that was known.
@@ -125,7 +132,12 @@ impl FrontService {
             status = tracing::field::Empty,
         );
         let (head, body) = request.into_parts();
-        let raw: RawBody = Box::pin(body.into_data_stream().map_err(std::io::Error::other));
+        let idle_max = head
+            .extensions
+            .get()
+            .map_or(BODY_IDLE_MAX, |max: &BodyIdleMax| max.0);
+        let body = SharedBody::new(body, idle_max);
+        let waits_for_continue = expects_continue(&head.headers);
         let mut progress = InProgress {
             operation: UNKNOWN,
             context: None,
@@ -136,7 +148,7 @@ impl FrontService {
         let path = head.uri.path().to_owned();
         let work = self
             .inner
-            .handle(head, raw, &mut progress)
+            .handle(head, body.reader(), &mut progress)
             .instrument(span.clone());
         let mut response = match Box::pin(work).await {
             Ok(response) => response,
@@ -149,6 +161,10 @@ impl FrontService {
                 error_response(&error, &method, &path, &ids)
             }
         };
+        if !body.see_off(waits_for_continue).await {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         ids.put_on(response.headers_mut());
         response
             .extensions_mut()
@@ -291,6 +307,13 @@ fn refuse_forms(method: &Method, headers: &HeaderMap) -> Result<()> {
         return Err(FrontError::not_implemented("multipart/form-data"));
     }
     Ok(())
+}
+
+/// Whether the client sends its body only once it is told to go on, or has an answer.
+fn expects_continue(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 fn host_of(head: &request::Parts) -> Result<String> {

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
 use bytes::Bytes;
@@ -13,8 +14,8 @@ use strongroom_blob::memory::MemoryBlobs;
 use strongroom_meta::memory::MemoryMeta;
 use strongroom_objects::{Objects, Settings};
 use strongroom_s3_front::{
-    Credentials, FrontBody, FrontParts, FrontService, FrontSettings, Health, Observed, Observer,
-    OperationName,
+    BodyIdleMax, Credentials, FrontBody, FrontParts, FrontService, FrontSettings, Health, Observed,
+    Observer, OperationName,
 };
 
 pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -153,10 +154,18 @@ impl World {
                     .then(|| Err(std::io::Error::other("the connection was cut"))),
             )
             .collect();
-        let mut request = Request::new(StreamBody::new(stream::iter(pieces)));
-        *request.method_mut() = call.method.clone();
-        *request.uri_mut() = call.uri.parse().unwrap();
-        *request.headers_mut() = call.headers.clone();
+        let body = StreamBody::new(stream::iter(pieces));
+        read(self.service.answer(call.request(body)).await).await
+    }
+
+    /// Sends the head of `call` with another body.
+    pub async fn send_body<B>(&self, call: Call, body: B, idle_max: Duration) -> Answer
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let mut request = call.request(body);
+        request.extensions_mut().insert(BodyIdleMax(idle_max));
         read(self.service.answer(request).await).await
     }
 
@@ -233,6 +242,14 @@ impl Call {
             .map(Bytes::copy_from_slice)
             .collect();
         self
+    }
+
+    fn request<B>(&self, body: B) -> Request<B> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.parse().unwrap();
+        *request.headers_mut() = self.headers.clone();
+        request
     }
 
     fn content(&self) -> Vec<u8> {
