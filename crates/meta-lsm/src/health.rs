@@ -259,8 +259,11 @@ impl Watch {
         let id = self.disk.id;
         match self.disk.out_reason() {
             None => {
-                if let Err(why) = self.identify() {
+                let identified = self.identify();
+                if let Err(why) = identified {
                     disks.take_out(id, OutReason::Absent(why));
+                } else if let Err(error) = self.store.renew_promise(&self.disk) {
+                    disks.take_out(id, OutReason::Failed(error.to_string()));
                 }
             }
             Some(reason) => {
