@@ -5,11 +5,13 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Bytes, Incoming};
 use strongroom_admin_server::{Health, HealthAnswer, health_answer};
+use strongroom_s3_front::BodyIdleMax;
 
 use crate::app::App;
 use crate::http_port::Body;
@@ -29,19 +31,25 @@ pub trait S3: Send + Sync + 'static {
 pub struct Front {
     app: Arc<App>,
     metrics: RequestMetrics,
+    body_idle_max: BodyIdleMax,
 }
 
 impl Front {
     #[must_use]
-    pub fn new(app: Arc<App>, metrics: RequestMetrics) -> Self {
-        Self { app, metrics }
+    pub fn new(app: Arc<App>, metrics: RequestMetrics, body_idle_max: Duration) -> Self {
+        Self {
+            app,
+            metrics,
+            body_idle_max: BodyIdleMax(body_idle_max),
+        }
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
         if let Some(answer) = health(&*self.app, request.method(), request.uri().path()) {
             return answer;
         }
         let _in_progress = self.metrics.begin();
+        request.extensions_mut().insert(self.body_idle_max);
         match self.app.s3() {
             Some(s3) => s3.call(request).await,
             None => not_open_yet(),
@@ -85,6 +93,8 @@ fn not_open_yet() -> Response<Body> {
         .status(StatusCode::SERVICE_UNAVAILABLE)
         .header(http::header::CONTENT_TYPE, "application/xml")
         .header(http::header::RETRY_AFTER, "1")
+        // A body is not read: the connection cannot be used again.
+        .header(http::header::CONNECTION, "close")
         .body(full(text))
         .expect("constant headers are valid")
 }

@@ -4,15 +4,20 @@
 //! back-pressure a client understands. Draining stops accepting, lets each connection finish the
 //! request it is in, closes idle ones at once, and gives up at a deadline, so that a stop ends.
 
+mod linger;
+
 use std::convert::Infallible;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::HttpService;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use strongroom_base::tasks;
@@ -20,6 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::count_stream::{ByteCounters, CountStream};
+use linger::{LingerFlag, LingerStream};
 
 /// An error of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -68,18 +74,21 @@ impl Port {
 
     /// Serves until `stop` turns true, then drains for at most `drain_deadline`. Answers how many
     /// connections were cut at the deadline.
-    pub async fn serve<S>(
+    pub async fn serve<S, B>(
         self,
         service: S,
         mut stop: watch::Receiver<bool>,
         drain_deadline: Duration,
     ) -> usize
     where
-        S: HttpService<Incoming, Error = Infallible> + Clone + Send + 'static,
-        S::Future: Send,
-        S::ResBody: Send + 'static,
-        <S::ResBody as http_body::Body>::Data: Send,
-        <S::ResBody as http_body::Body>::Error: Into<BoxError>,
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send + 'static,
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
     {
         let slots = Arc::new(Semaphore::new(self.connections_max));
         let graceful = GracefulShutdown::new();
@@ -125,28 +134,56 @@ async fn accept(
     Ok((stream, permit))
 }
 
-fn serve_connection<S>(
-    stream: TcpStream,
-    service: S,
-    counters: &ByteCounters,
-) -> http1::Connection<TokioIo<CountStream>, S>
+/// One connection and what serves it.
+type Connection<S> = http1::Connection<TokioIo<LingerStream<CountStream>>, Lingering<S>>;
+
+fn serve_connection<S, B>(stream: TcpStream, service: S, counters: &ByteCounters) -> Connection<S>
 where
-    S: HttpService<Incoming, Error = Infallible>,
-    S::ResBody: 'static,
-    <S::ResBody as http_body::Body>::Error: Into<BoxError>,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: http_body::Body + 'static,
+    B::Error: Into<BoxError>,
 {
-    let io = TokioIo::new(CountStream::new(stream, counters.clone()));
+    let flag = LingerFlag::default();
+    let stream = CountStream::new(stream, counters.clone());
+    let io = TokioIo::new(LingerStream::new(stream, flag.clone()));
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIMEOUT)
-        .serve_connection(io, service)
+        .serve_connection(io, Lingering { service, flag })
+}
+
+/// A service whose answers tell the connection whether to linger.
+struct Lingering<S> {
+    service: S,
+    flag: LingerFlag,
+}
+
+impl<S, B> Service<Request<Incoming>> for Lingering<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (answering, flag) = (self.service.call(request), self.flag.clone());
+        Box::pin(async move {
+            let answer = answering.await;
+            if let Ok(answer) = &answer {
+                flag.observe(answer.headers());
+            }
+            answer
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::request_metrics::bytes_unshown;
-    use http::{Request, Response};
     use http_body_util::Full;
     use hyper::service::service_fn;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -123,7 +123,11 @@ impl Server {
         let addresses = (port.address(), admin.address());
         let admin_service = self.admin_service(registry);
         let admin = tasks::spawn(admin.serve(admin_service, stopped_admin, ADMIN_DRAIN_DEADLINE));
-        let front = Front::new(Arc::clone(&self.app), metrics.clone());
+        let front = Front::new(
+            Arc::clone(&self.app),
+            metrics.clone(),
+            self.settings.body_idle_max,
+        );
         let s3 = tasks::spawn(port.serve(front, stopped_s3, self.settings.drain_deadline));
 
         tokio::select! {

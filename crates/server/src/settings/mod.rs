@@ -90,6 +90,11 @@ pub struct Layer {
     #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
     pub drain_deadline: Option<Span>,
 
+    /// How long the body of a request may send nothing before the request is answered 400
+    /// RequestTimeout [default: 60s]
+    #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
+    pub body_idle_max: Option<Span>,
+
     /// Which log lines are written: off, error, warn, info, debug, trace, or directives like
     /// info,strongroom_zones=debug [default: info]
     #[arg(long, value_name = "FILTER", help_heading = "How it behaves")]
@@ -127,6 +132,8 @@ pub struct Settings {
     pub commit_deadline: Duration,
     /// How long a drain may take.
     pub drain_deadline: Duration,
+    /// How long a request's body may send nothing.
+    pub body_idle_max: Duration,
     /// Log filter.
     pub log: String,
     /// Log format.
@@ -197,6 +204,11 @@ impl Settings {
             member_wait: seconds(layer.member_wait, 10),
             commit_deadline: seconds(layer.commit_deadline, 10),
             drain_deadline: seconds(layer.drain_deadline, 30),
+            body_idle_max: layer
+                .body_idle_max
+                .map_or(strongroom_s3_front::body::shared::BODY_IDLE_MAX, |span| {
+                    span.0
+                }),
             log: layer.log.unwrap_or_else(|| "info".to_owned()),
             log_format: layer.log_format.unwrap_or(LogFormat::Auto),
         };
@@ -229,6 +241,9 @@ impl Settings {
         }
         if self.commit_deadline.is_zero() {
             return bad("commit_deadline is zero: give writes some time, such as 10s".to_owned());
+        }
+        if self.body_idle_max.is_zero() {
+            return bad("body_idle_max is zero: give clients some time, such as 60s".to_owned());
         }
         if !is_log_filter(&self.log) {
             return bad(format!(
@@ -309,6 +324,7 @@ impl Layer {
             member_wait: self.member_wait.or(below.member_wait),
             commit_deadline: self.commit_deadline.or(below.commit_deadline),
             drain_deadline: self.drain_deadline.or(below.drain_deadline),
+            body_idle_max: self.body_idle_max.or(below.body_idle_max),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
         }

@@ -66,6 +66,7 @@ fn flag_wins_over_environment_over_file_over_default() {
     assert_eq!(settings.commit_deadline, Duration::from_secs(4));
     assert_eq!(settings.connections_max, 7);
     assert_eq!(settings.drain_deadline, Duration::from_secs(30));
+    assert_eq!(settings.body_idle_max, Duration::from_secs(60));
 }
 
 #[test]
