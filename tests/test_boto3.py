@@ -1,6 +1,7 @@
 """The AWS SDK for Python with its default settings, which send checksums in trailers."""
 
 import itertools
+import socket
 import urllib.error
 import urllib.request
 
@@ -393,3 +394,22 @@ def test_signed_payloads_work(server, bucket):
         data = content("signed", size)
         s3.put_object(Bucket=bucket, Key="k", Body=data)
         assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == data
+
+
+@pytest.mark.parametrize("size, signed", [(0, True), (50, True), (50, False)])
+def test_an_answer_before_100_continue_ends_the_connection(server, bucket, size, signed):
+    """A client that waits for 100 and gets the answer instead can not tell whether the server still
+    reads the body; botocore then misreads the next answer on the connection and waits for a minute."""
+    s3 = server.client(signature_version="s3v4")
+    url = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "k"}, ExpiresIn=60)
+    path = url.split(f":{server.port}", 1)[1] if signed else f"/{bucket}/k"
+    head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nExpect: 100-continue\r\nContent-Length: {size}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head.encode())
+        answer = connection.recv(65536)
+        if answer.startswith(b"HTTP/1.1 100"):
+            connection.sendall(b"x" * size)
+            answer = answer.split(b"\r\n\r\n", 1)[1] or connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200")
+        else:
+            assert b"connection: close" in answer.lower(), answer[:200]
