@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde::Deserialize;
 use strongroom_base::Timestamp;
 use strongroom_s3_front::Credentials;
+use strongroom_s3_front::auth::key_cache::KeyCache;
 use strongroom_s3_front::auth::{Authenticator, Presented};
 use strongroom_s3_front::target::Target;
 
@@ -34,6 +35,7 @@ fn verdict(line: &Line, credentials: &Credentials, region: &str) -> Option<char>
     let authenticator = Authenticator {
         region,
         credentials,
+        keys: &KeyCache::default(),
         now: Timestamp(line.now * 1_000_000_000),
     };
     let presented = Presented {

@@ -12,6 +12,7 @@
 
 pub mod canonical;
 pub mod credentials;
+pub mod key_cache;
 pub mod scope;
 pub mod signing;
 
@@ -20,6 +21,7 @@ use strongroom_base::Timestamp;
 
 use self::canonical::Canonical;
 use self::credentials::{Credential, CredentialSource};
+use self::key_cache::KeyCache;
 use self::scope::{AmzDate, Scope};
 use self::signing::{ALGORITHM, ChunkSigning, Signature, SigningKey};
 use crate::error::{FrontError, Result};
@@ -81,6 +83,7 @@ pub enum Payload {
 pub struct Authenticator<'a> {
     pub region: &'a str,
     pub credentials: &'a dyn CredentialSource,
+    pub keys: &'a KeyCache,
     pub now: Timestamp,
 }
 
@@ -118,8 +121,11 @@ impl Authenticator<'_> {
             )
             .with("AWSAccessKeyId", &access_key)
         })?;
-        let key = SigningKey::derive(&credential.secret_key, &claim.scope, &claim.date);
+        let scope_key = self.keys.key(&credential.secret_key, &claim.scope);
+        let key = SigningKey::new(scope_key.key.clone(), &claim.scope, &claim.date);
         check_signature(presented, &claim, &key)?;
+        self.keys
+            .keep(&scope_key, &credential.secret_key, &claim.scope);
         let payload = payload_of(&claim, &key)?;
         Ok(Authenticated {
             access_key,

@@ -23,6 +23,7 @@ use strongroom_objects::Objects;
 use tracing::Instrument as _;
 
 use crate::auth::credentials::CredentialSource;
+use crate::auth::key_cache::KeyCache;
 use crate::auth::{Authenticator, Presented};
 use crate::body::shared::{BODY_IDLE_MAX, SharedBody};
 use crate::body::{BodyPlan, Failure, RawBody, Received, content_codings};
@@ -83,6 +84,7 @@ struct Inner {
     settings: FrontSettings,
     parts: FrontParts,
     s3: S3Service,
+    keys: KeyCache,
 }
 
 /// A request on its way.
@@ -108,6 +110,7 @@ impl FrontService {
                 settings,
                 parts,
                 s3,
+                keys: KeyCache::default(),
             }),
         }
     }
@@ -250,6 +253,7 @@ impl Inner {
         let authenticator = Authenticator {
             region: &self.settings.region,
             credentials: &*self.parts.credentials,
+            keys: &self.keys,
             now: self.parts.clock.now(),
         };
         let authenticated = authenticator.verify(&Presented {

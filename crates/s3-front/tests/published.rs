@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, Method};
 use strongroom_base::Timestamp;
 use strongroom_s3_front::Credentials;
+use strongroom_s3_front::auth::key_cache::KeyCache;
 use strongroom_s3_front::auth::{Authenticator, Payload, Presented};
 use strongroom_s3_front::body::chunked::{Decoder, Expected};
 use strongroom_s3_front::target::Target;
@@ -29,6 +30,7 @@ fn verify(
     let authenticator = Authenticator {
         region: "us-east-1",
         credentials: &credentials,
+        keys: &KeyCache::default(),
         now: NOW,
     };
     let presented = Presented {

@@ -1,8 +1,7 @@
 //! Signatures: the key of a scope, and the two kinds of text it signs.
 //!
 //! HMAC and SHA-256 are aws-lc's, and so is the comparison, which takes the same time whatever the
-//! signatures have in common. The key is derived anew for each request (four short HMACs, about two
-//! microseconds), so a changed secret takes effect at once.
+//! signatures have in common.
 
 use aws_lc_rs::{digest, hmac};
 
@@ -49,17 +48,9 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Derives the key of `scope` from `secret`.
+    /// The key of `scope`, which [`derive_key`] derived, for a request of this date.
     #[must_use]
-    pub fn derive(secret: &SecretKey, scope: &Scope, date: &AmzDate) -> Self {
-        let mut seed = Vec::with_capacity(4 + secret.as_bytes().len());
-        seed.extend_from_slice(b"AWS4");
-        seed.extend_from_slice(secret.as_bytes());
-        let mut key = hmac::Key::new(hmac::HMAC_SHA256, &seed);
-        for text in [&scope.day, &scope.region, &scope.service, "aws4_request"] {
-            let tag = hmac::sign(&key, text.as_bytes());
-            key = hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref());
-        }
+    pub fn new(key: hmac::Key, scope: &Scope, date: &AmzDate) -> Self {
         Self {
             key,
             date: date.as_str().to_owned(),
@@ -108,6 +99,20 @@ impl SigningKey {
     fn verifies(&self, text: &str, signature: Signature) -> bool {
         hmac::verify(&self.key, text.as_bytes(), &signature.0).is_ok()
     }
+}
+
+/// Derives the key of `scope` from `secret`.
+#[must_use]
+pub fn derive_key(secret: &SecretKey, scope: &Scope) -> hmac::Key {
+    let mut seed = Vec::with_capacity(4 + secret.as_bytes().len());
+    seed.extend_from_slice(b"AWS4");
+    seed.extend_from_slice(secret.as_bytes());
+    let mut key = hmac::Key::new(hmac::HMAC_SHA256, &seed);
+    for text in [&scope.day, &scope.region, &scope.service, "aws4_request"] {
+        let tag = hmac::sign(&key, text.as_bytes());
+        key = hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref());
+    }
+    key
 }
 
 /// What the next chunk's signature is checked with.

@@ -244,6 +244,15 @@ impl Call {
         self
     }
 
+    /// The head as it travels.
+    pub fn head(&self) -> String {
+        let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.uri);
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+        }
+        text + "\r\n"
+    }
+
     fn request<B>(&self, body: B) -> Request<B> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
