@@ -16,7 +16,9 @@ use strongroom_base::{Clock, tasks};
 use strongroom_meta::resolve::{Change, resolve};
 use strongroom_meta::stamp::StampIssuer;
 use strongroom_meta::{Error, ErrorKind, Reads, Record, Result, Stamp, Transaction};
-use strongroom_zones::{Append, BatchKind, CommitLog, Counters, Prepared, Recovered, Store};
+use strongroom_zones::{
+    Append, BatchKind, CommitLog, Counters, Incarnation, Prepared, Recovered, Store,
+};
 
 use crate::body::{BodyWriter, TRANSACTION_COUNT_MAX, decode_record};
 use crate::follower::load;
@@ -60,9 +62,11 @@ pub struct Committer {
     pub stamps: StampIssuer,
     /// Why there is no log.
     pub refused: String,
+    /// The last batch shown while the store was read only, and the checksum of its header.
+    pub shown: Option<(u64, [u8; 16])>,
     /// Which disks were in service when recovery was tried last: until that changes, or a while
     /// passed, trying again would only disturb readers.
-    pub tried: Option<(Vec<bool>, Duration)>,
+    pub tried: Option<(Vec<Option<Incarnation>>, Duration)>,
 }
 
 /// A decision's look at the head of the log: this batch, then what is acknowledged.
@@ -265,15 +269,8 @@ impl Committer {
 
     /// Tries to get a log; true when there is one.
     fn try_recover(&mut self) -> bool {
-        let in_service = |disk: &Arc<strongroom_zones::DiskHandle>| disk.in_service().is_some();
-        let disks: Vec<bool> = self
-            .store
-            .opened()
-            .disks
-            .all()
-            .iter()
-            .map(in_service)
-            .collect();
+        let disks = self.store.opened().disks.all().iter();
+        let disks: Vec<Option<Incarnation>> = disks.map(|disk| disk.in_service()).collect();
         let now = self.clock.monotonic();
         if let Some((tried, when)) = &self.tried
             && *tried == disks
@@ -299,6 +296,8 @@ impl Committer {
                 if let Err(why) = self.replay(tip) {
                     return self.refuse(&why);
                 }
+                let checksum = self.store.reader().checksum(tip);
+                self.shown = checksum.map(|checksum| (tip, checksum));
                 self.visible(None);
                 self.refused = why;
                 false
@@ -339,28 +338,32 @@ impl Committer {
     /// Makes everything up to `tip` visible: views are opened, those that are not on the chain are
     /// discarded, and one is rolled forward.
     fn replay(&mut self, tip: u64) -> std::result::Result<(), String> {
-        self.views.open_all(&self.store, tip)?;
-        let from = {
-            let visible = self.state.visible.read().expect("no holder panics");
-            visible.acknowledged
-        };
-        // What a running process had not acknowledged and recovery kept is acknowledged now.
-        let log = self.store.reader();
-        let has_primary = self
-            .state
-            .visible
-            .read()
-            .expect("no holder panics")
-            .primary
-            .is_some();
-        if has_primary {
+        // What was shown while too few members were there to write may be on no other's log.
+        if let Some((number, checksum)) = self.shown.take() {
+            let now = self.store.reader().checksum(number);
+            if tip < number || now.is_some_and(|now| now != checksum) {
+                for slot in self.views.all() {
+                    self.state.view_broke(&slot, "it holds what was not kept");
+                }
+            }
+        }
+        // What a running process had not acknowledged and recovery kept is acknowledged now: in the
+        // overlay behind what is there, or where no view answers reads, in all views to come.
+        if !self.state.begin_at(tip) {
+            let from = self
+                .state
+                .visible
+                .read()
+                .expect("no holder panics")
+                .acknowledged;
+            let log = self.store.reader();
             for number in from + 1..=tip {
                 let batch = load(&log, number).map_err(|error| error.0)?;
                 self.state.acknowledge(batch);
             }
         }
         self.state.acknowledge_position(tip);
-        self.views.follow(&self.store, &self.state);
+        self.views.refresh(&self.store, &self.state, tip)?;
         self.views.wait_for_primary(&self.state, tip)
     }
 }

@@ -75,6 +75,12 @@ impl ViewFactory for FjallViews {
     }
 
     fn discard(&self, disk: &DiskHandle) -> Result<(), ViewError> {
+        // Whoever still has the old one open must not find its files under the old names.
+        let next = Self::numbers(disk).into_iter().max().unwrap_or(0) + 1;
+        let mut numbers = self.next.lock().expect("no holder panics");
+        let known = numbers.entry(disk.id).or_default();
+        *known = next.max(*known);
+        drop(numbers);
         let removed = disk
             .disk
             .as_ref()

@@ -3,6 +3,7 @@
 //! It applies acknowledged batches in order, from memory when they are recent and from the log
 //! when they are not, several at a time. When it cannot, its view is given up and made anew.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use strongroom_base::tasks;
 use strongroom_zones::{BatchKind, Counters, LogReader};
 
 use crate::body::decode_body;
-use crate::state::{Applied, State, ViewSlot};
+use crate::state::{Applied, State, ViewSlot, size_of};
 use crate::view::{Mark, ViewError};
 
 /// Most batches applied to a view in one write.
@@ -19,18 +20,55 @@ const APPLY_BATCHES_MAX: usize = 64;
 /// How long a follower sleeps when nothing happens, before it looks whether the store stops.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// How often in a row a batch may have no good copy in reach, each an [`IDLE`] apart: disks come
+/// and go, and a view is dear to make anew.
+const LOAD_ATTEMPTS_MAX: usize = 20;
+/// Bytes of log batches loaded before they are applied.
+const LOAD_SIZE_BYTES_TARGET: usize = 16 * 1024 * 1024;
+
+/// Why a step failed.
+enum StepError {
+    /// The log has no good copy of the next batch in reach.
+    Log(ViewError),
+    View(ViewError),
+}
+
+impl From<ViewError> for StepError {
+    fn from(error: ViewError) -> Self {
+        Self::View(error)
+    }
+}
+
 /// Starts the follower of `slot`.
 pub fn start(state: Arc<State>, slot: Arc<ViewSlot>, log: LogReader) {
     let name = format!("view {}", slot.name);
     tasks::spawn_thread(&name, move || {
-        while !state.is_stopping() && slot.is_usable() {
-            let next = slot.applied.load(Ordering::Acquire) + 1;
-            let (recent, head) = state.wait_for(next, IDLE);
-            if let Err(error) = step(&state, &slot, &log, next, recent, head) {
-                state.view_broke(&slot, &error.0);
-            }
+        // What panics in here must not leave a view that looks alive and stands still.
+        let followed = AssertUnwindSafe(|| follow(&state, &slot, &log));
+        if std::panic::catch_unwind(followed).is_err() {
+            state.view_broke(&slot, "its follower panicked");
         }
     });
+}
+
+fn follow(state: &State, slot: &Arc<ViewSlot>, log: &LogReader) {
+    let mut failures = 0;
+    while !state.is_stopping() && slot.is_usable() {
+        let next = slot.applied.load(Ordering::Acquire) + 1;
+        let (recent, head) = state.wait_for(next, IDLE);
+        match step(state, slot, log, next, recent, head) {
+            Ok(()) => failures = 0,
+            Err(StepError::View(error)) => state.view_broke(slot, &error.0),
+            Err(StepError::Log(error)) => {
+                failures += 1;
+                if failures >= LOAD_ATTEMPTS_MAX {
+                    tracing::warn!(view = %slot.name, %error, "an index view can not follow");
+                    state.view_gone(slot);
+                }
+                tasks::sleep_thread(IDLE);
+            }
+        }
+    }
 }
 
 /// Applies what is there from batch `next` on.
@@ -41,12 +79,12 @@ fn step(
     next: u64,
     recent: Vec<Applied>,
     head: u64,
-) -> Result<(), ViewError> {
+) -> Result<(), StepError> {
     if head < next {
         return Ok(());
     }
     let batches = if recent.is_empty() {
-        from_log(log, next, head)?
+        from_log(log, next, head).map_err(StepError::Log)?
     } else {
         recent
     };
@@ -89,7 +127,21 @@ fn step(
 /// Reads batches from the log: a few, so that memory stays bounded.
 fn from_log(log: &LogReader, next: u64, head: u64) -> Result<Vec<Applied>, ViewError> {
     let upto = head.min(next + APPLY_BATCHES_MAX as u64 - 1);
-    (next..=upto).map(|number| load(log, number)).collect()
+    let (mut loaded, mut size) = (Vec::new(), 0);
+    for number in next..=upto {
+        let batch = match load(log, number) {
+            Ok(batch) => batch,
+            // What there is goes first.
+            Err(_) if !loaded.is_empty() => break,
+            Err(error) => return Err(error),
+        };
+        size += size_of(&batch.changes);
+        loaded.push(batch);
+        if size >= LOAD_SIZE_BYTES_TARGET {
+            break;
+        }
+    }
+    Ok(loaded)
 }
 
 /// Reads one batch of the log in the form views apply.

@@ -22,6 +22,12 @@ use crate::view::ViewFactory;
 const PROBE_AFTER: Duration = Duration::from_secs(1);
 /// Longest time between two probes.
 const PROBE_AFTER_MAX: Duration = Duration::from_secs(60);
+/// How long one thread waits for another that opens views, and how often it looks.
+const OPENING_LIMIT: Duration = Duration::from_secs(10);
+const OPENING_POLL: Duration = Duration::from_millis(5);
+/// How long no view may get further before recovery gives up for now, and how often it looks.
+const PRIMARY_LIMIT: Duration = Duration::from_secs(30);
+const PRIMARY_POLL: Duration = Duration::from_millis(5);
 /// File a probe writes, syncs and removes.
 const PROBE_FILE: &str = "probe";
 
@@ -33,8 +39,11 @@ pub struct Views {
     factory: Arc<dyn ViewFactory>,
     /// Opened and not yet followed.
     opened: Mutex<Vec<Arc<ViewSlot>>>,
-    /// Followed.
+    /// Followed, and those given up that somebody may still use.
     followed: Mutex<Vec<Arc<ViewSlot>>>,
+    /// Held while views are opened: two that open one folder would each find the other's lock in
+    /// it, and discard what the other has open.
+    opening: Mutex<()>,
 }
 
 impl Views {
@@ -43,6 +52,7 @@ impl Views {
             factory,
             opened: Mutex::default(),
             followed: Mutex::default(),
+            opening: Mutex::default(),
         })
     }
 
@@ -56,7 +66,8 @@ impl Views {
             .unwrap_or(0)
     }
 
-    fn all(&self) -> Vec<Arc<ViewSlot>> {
+    /// The views that are usable.
+    pub fn all(&self) -> Vec<Arc<ViewSlot>> {
         let mut all = self.opened.lock().expect("no holder panics").clone();
         all.extend(
             self.followed
@@ -88,6 +99,9 @@ impl Views {
             let Some(disk) = own.find(usable) else {
                 continue;
             };
+            if !self.is_free(disk) {
+                continue;
+            }
             match self.open_one(disk) {
                 Ok(slot) => self.opened.lock().expect("no holder panics").push(slot),
                 Err(error) => tracing::warn!(disk = %disk.name, %error, "no index view here"),
@@ -117,13 +131,66 @@ impl Views {
             view,
             applied: AtomicU64::new(mark.map_or(0, |mark| mark.number)),
             broken: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
             lagging: AtomicBool::new(false),
         }))
     }
 
-    /// Opens views and discards those whose mark is not on the chain that ends at `tip`.
-    pub fn open_all(&self, store: &Store, tip: u64) -> Result<(), String> {
-        self.open_missing(store);
+    /// Whether the folder of a view on `disk` may be opened: nobody uses the one given up there.
+    /// What is damaged is discarded.
+    fn is_free(&self, disk: &DiskHandle) -> bool {
+        let mut followed = self.followed.lock().expect("no holder panics");
+        let gone = |slot: &Arc<ViewSlot>| slot.disk == disk.id && !slot.is_usable();
+        // The list holds one; readers and the follower hold the others.
+        if (followed.iter().filter(|slot| gone(slot))).any(|slot| Arc::strong_count(slot) > 1) {
+            return false;
+        }
+        let damaged = |slot: &Arc<ViewSlot>| gone(slot) && slot.damaged.load(Ordering::Acquire);
+        let discard = followed.iter().any(damaged);
+        followed.retain(|slot| !gone(slot));
+        drop(followed);
+        !discard || self.factory.discard(disk).is_ok()
+    }
+
+    /// Opens the views that are missing, discards those whose mark is not on the chain that ends at
+    /// `tip`, and starts their followers; they answer reads when caught up.
+    ///
+    /// # Errors
+    /// When there is no view at all.
+    pub fn refresh(&self, store: &Store, state: &Arc<State>, tip: u64) -> Result<(), String> {
+        let mut waited = Duration::ZERO;
+        let opening = loop {
+            if let Ok(opening) = self.opening.try_lock() {
+                break Some(opening);
+            }
+            // The other opens them too; a disk that hangs it must not hang this one.
+            if waited >= OPENING_LIMIT {
+                break None;
+            }
+            tasks::sleep_thread(OPENING_POLL);
+            waited += OPENING_POLL;
+        };
+        let mut waited = Duration::ZERO;
+        while opening.is_some() {
+            self.open_missing(store);
+            self.check_opened(store, tip);
+            self.follow(store, state);
+            // Those given up a moment ago are free once their followers noticed.
+            let in_use = !self.followed.lock().expect("no holder panics").is_empty();
+            if !self.all().is_empty() || !in_use || waited >= OPENING_LIMIT {
+                break;
+            }
+            tasks::sleep_thread(OPENING_POLL);
+            waited += OPENING_POLL;
+        }
+        if self.all().is_empty() {
+            return Err("no disk in service can hold an index".into());
+        }
+        Ok(())
+    }
+
+    /// Discards the views just opened whose mark is not on the chain that ends at `tip`.
+    fn check_opened(&self, store: &Store, tip: u64) {
         let opened = std::mem::take(&mut *self.opened.lock().expect("no holder panics"));
         let mut kept = Vec::new();
         for slot in opened {
@@ -148,10 +215,6 @@ impl Views {
             }
         }
         *self.opened.lock().expect("no holder panics") = kept;
-        if self.all().is_empty() {
-            return Err("no disk in service can hold an index".into());
-        }
-        Ok(())
     }
 
     fn is_on_chain(store: &Store, slot: &ViewSlot, tip: u64) -> bool {
@@ -165,9 +228,8 @@ impl Views {
     }
 
     /// Starts followers for views that have none, and lets them answer reads when caught up.
-    pub fn follow(&self, store: &Store, state: &Arc<State>) {
+    fn follow(&self, store: &Store, state: &Arc<State>) {
         let mut followed = self.followed.lock().expect("no holder panics");
-        followed.retain(|slot| slot.is_usable());
         for slot in self.opened.lock().expect("no holder panics").drain(..) {
             // Until it has caught up the overlay does not wait for it.
             slot.lagging.store(true, Ordering::Release);
@@ -184,6 +246,7 @@ impl Views {
 
     /// Waits until a view has everything up to `tip` and answers reads.
     pub fn wait_for_primary(&self, state: &Arc<State>, tip: u64) -> Result<(), String> {
+        let (mut furthest, mut stood) = (0, Duration::ZERO);
         loop {
             state.choose_primary();
             if state
@@ -198,12 +261,18 @@ impl Views {
             if state.is_stopping() {
                 return Err("stopping".into());
             }
-            if self.all().is_empty() {
+            let mark = self.mark();
+            stood = match mark > furthest {
+                true => Duration::ZERO,
+                false => stood + PRIMARY_POLL,
+            };
+            furthest = furthest.max(mark);
+            if self.all().is_empty() || stood >= PRIMARY_LIMIT {
                 return Err(format!(
                     "the index could not be rolled forward to batch {tip}"
                 ));
             }
-            tasks::sleep_thread(Duration::from_millis(5));
+            tasks::sleep_thread(PRIMARY_POLL);
         }
     }
 }
@@ -312,30 +381,30 @@ fn probe(disk: &dyn Disk) -> std::io::Result<()> {
 /// Copies the log to members that can come back, and makes missing views.
 fn rejoin(store: &Store, state: &Arc<State>, views: &Arc<Views>, messages: &Sender<Message>) {
     let status = store.reader().status();
-    if status.stalled.is_some() || status.members.is_empty() {
-        return;
-    }
-    for member in store.returning() {
-        match store.catch_up(member) {
-            Ok(prepared) => {
-                let _ = messages.send(Message::Admit(prepared));
-            }
-            Err(error) => {
-                let name = &status.members[member].name;
-                tracing::warn!(%name, %error, "catching up failed");
-            }
+    if status.stalled.is_none() {
+        for member in store.returning() {
+            // In a thread of its own: a copy may take long, or hang.
+            let (store, messages) = (store.clone(), messages.clone());
+            let name = status.members[member].name.clone();
+            tasks::spawn_thread(&format!("copy {name}"), move || {
+                match store.catch_up(member) {
+                    Ok(prepared) => drop(messages.send(Message::Admit(prepared))),
+                    Err(error) => tracing::warn!(%name, %error, "catching up failed"),
+                }
+            });
         }
     }
-    if state
-        .visible
-        .read()
-        .expect("no holder panics")
-        .primary
-        .is_some()
-    {
-        let acknowledged = state.visible.read().expect("no holder panics").acknowledged;
-        if views.open_all(store, acknowledged).is_ok() {
-            views.follow(store, state);
-        }
+    let disks = &store.opened().disks;
+    state.leave_primary(|slot| {
+        let disk = disks.find(slot.disk);
+        disk.is_some_and(|disk| disk.in_service().is_some())
+    });
+    let (serving, acknowledged) = {
+        let visible = state.visible.read().expect("no holder panics");
+        (visible.refused.is_none(), visible.acknowledged)
+    };
+    // Before the first recovery is over nobody knows where the chain ends.
+    if serving {
+        let _ = views.refresh(store, state, acknowledged);
     }
 }

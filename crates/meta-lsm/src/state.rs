@@ -35,8 +35,10 @@ pub struct ViewSlot {
     pub name: String,
     pub view: Box<dyn IndexView>,
     pub applied: AtomicU64,
-    /// It failed and is to be discarded.
+    /// It is no longer used; another is opened in its place.
     pub broken: AtomicBool,
+    /// It failed: what is on disk is to be discarded.
+    pub damaged: AtomicBool,
     /// It fell behind further than the overlay waits for.
     pub lagging: AtomicBool,
 }
@@ -60,6 +62,14 @@ pub struct Visible {
     pub refused: Option<String>,
 }
 
+impl Visible {
+    /// What a view must have applied to answer reads together with the overlay.
+    fn needed(&self) -> u64 {
+        let oldest = self.overlay.oldest();
+        oldest.map_or(self.acknowledged, |oldest| oldest - 1)
+    }
+}
+
 /// Recent batches, for the followers.
 #[derive(Default)]
 struct Recent {
@@ -78,7 +88,7 @@ pub struct State {
     pub counters: Arc<Counters>,
 }
 
-fn size_of(changes: &[ViewChange]) -> usize {
+pub fn size_of(changes: &[ViewChange]) -> usize {
     changes
         .iter()
         .map(|c| c.key.len() + c.value.as_ref().map_or(0, Bytes::len) + 64)
@@ -193,13 +203,19 @@ impl State {
         visible.overlay.size_bytes() > OVERLAY_SIZE_BYTES_MAX
     }
 
-    /// Marks a view as broken; when it was the primary, another takes its place as soon as one
-    /// has applied all that the overlay no longer holds.
+    /// Gives up a view whose content failed: it is made anew.
     pub fn view_broke(&self, slot: &Arc<ViewSlot>, why: &str) {
+        slot.damaged.store(true, Ordering::Release);
+        tracing::warn!(view = %slot.name, why, "an index view failed and will be made anew");
+        self.view_gone(slot);
+    }
+
+    /// Gives up a view; when it was the primary, another takes its place as soon as one has applied
+    /// all that the overlay no longer holds.
+    pub fn view_gone(&self, slot: &Arc<ViewSlot>) {
         if slot.broken.swap(true, Ordering::AcqRel) {
             return;
         }
-        tracing::warn!(view = %slot.name, why, "an index view failed and will be made anew");
         let mut visible = self.visible.write().expect("no holder panics");
         visible.views.retain(|other| !Arc::ptr_eq(other, slot));
         if visible
@@ -220,10 +236,7 @@ impl State {
         if visible.primary.is_some() {
             return;
         }
-        let needed = visible
-            .overlay
-            .oldest()
-            .map_or(visible.acknowledged, |oldest| oldest - 1);
+        let needed = visible.needed();
         let best = (visible.views.iter().filter(|slot| slot.is_usable()))
             .max_by_key(|slot| slot.applied.load(Ordering::Acquire))
             .filter(|slot| slot.applied.load(Ordering::Acquire) >= needed)
@@ -232,6 +245,37 @@ impl State {
             tracing::info!(view = %best.name, "index view answers reads");
             visible.primary = Some(best);
         }
+    }
+
+    /// Moves the place of the primary from a view that `is_well` denies to one it does not, when
+    /// there is one: nothing is read from a disk that hangs while another can answer.
+    pub fn leave_primary(&self, is_well: impl Fn(&ViewSlot) -> bool) {
+        let mut visible = self.visible.write().expect("no holder panics");
+        let Some(old) = visible.primary.clone().filter(|old| !is_well(old)) else {
+            return;
+        };
+        let needed = visible.needed();
+        let other = (visible.views.iter())
+            .filter(|slot| slot.is_usable() && is_well(slot))
+            .find(|slot| slot.applied.load(Ordering::Acquire) >= needed)
+            .cloned();
+        if let Some(other) = other {
+            tracing::warn!(from = %old.name, to = %other.name, "another index view answers reads");
+            old.lagging.store(true, Ordering::Release);
+            visible.primary = Some(other);
+        }
+    }
+
+    /// Begins anew at `tip` when no view answers reads: what the overlay holds may end before it.
+    /// `false`, and nothing changed, when one does.
+    pub fn begin_at(&self, tip: u64) -> bool {
+        let mut visible = self.visible.write().expect("no holder panics");
+        if visible.primary.is_some() {
+            return false;
+        }
+        visible.overlay = Overlay::default();
+        visible.acknowledged = tip;
+        true
     }
 
     /// A consistent look at everything acknowledged: the overlay's part for a key or range, and a

@@ -24,6 +24,9 @@ use crate::view::{MARK_KEY, ViewFactory};
 /// Most transactions that wait for the commit thread; the next caller waits for a place.
 const SUBMISSION_COUNT_MAX: usize = 8192;
 
+/// How long one member may take to read inline content before the next is asked.
+const INLINE_READ_LIMIT: Duration = Duration::from_secs(2);
+
 /// How the store behaves.
 #[derive(Clone, Debug)]
 pub struct LsmSettings {
@@ -46,6 +49,7 @@ impl Default for LsmSettings {
 pub struct LsmMeta {
     state: Arc<State>,
     log: LogReader,
+    store: Store,
     messages: Sender<Message>,
     places: tokio::sync::Semaphore,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -79,6 +83,7 @@ impl LsmMeta {
             messages: received,
             log: None,
             refused: "the store is starting".into(),
+            shown: None,
             tried: None,
         };
         let thread = tasks::spawn_thread("committer", move || committer.run());
@@ -93,6 +98,7 @@ impl LsmMeta {
         Arc::new(Self {
             state,
             log: store.reader(),
+            store: store.clone(),
             messages,
             places: tokio::sync::Semaphore::new(SUBMISSION_COUNT_MAX),
             thread: Mutex::new(Some(thread)),
@@ -151,11 +157,13 @@ impl LsmMeta {
     /// Finishes what was submitted, records the acknowledged position and stops all threads.
     pub fn stop(&self) {
         let _ = self.messages.send(Message::Stop);
+        // Before the join: the commit thread may be waiting for a view that makes no progress.
+        self.state.stopping.store(true, Ordering::Release);
+        self.state.wake_all();
         if let Some(thread) = self.thread.lock().expect("no holder panics").take() {
             let _ = thread.join();
         }
-        self.state.stopping.store(true, Ordering::Release);
-        self.state.wake_all();
+        self.store.end_copies();
     }
 }
 
@@ -181,14 +189,26 @@ impl MetaStore for LsmMeta {
     }
 
     async fn inline_bytes(&self, place: InlinePlace) -> Result<Bytes> {
-        let log = self.log.clone();
-        let verify = move |bytes: &[u8]| checksum64(place.batch, bytes) == place.checksum;
-        let found = log.read_part(place.batch, place.offset, place.size, &verify);
-        // The log is not trimmed: what is not there is damaged on every member.
-        found.ok_or_else(|| {
-            let message = format!("no good copy of inline content in batch {}", place.batch);
-            Error::new(ErrorKind::Corrupt, message)
-        })
+        // A disk that hangs must hold up neither the runtime nor the read: the next is asked.
+        for member in self.log.holders() {
+            let log = self.log.clone();
+            let read = tasks::blocking(move || {
+                let verify = |bytes: &[u8]| checksum64(place.batch, bytes) == place.checksum;
+                log.read_part(member, place.batch, place.offset, place.size, &verify)
+            });
+            if let Ok(Some(bytes)) = tasks::timeout(INLINE_READ_LIMIT, read).await {
+                return Ok(bytes);
+            }
+        }
+        // The log is not trimmed: what is on no member is damaged, but only when all were asked.
+        let status = self.log.status();
+        let all = status.stalled.is_none() && status.members.iter().all(|m| m.in_service);
+        let kind = match all {
+            true => ErrorKind::Corrupt,
+            false => ErrorKind::Unavailable,
+        };
+        let message = format!("no good copy of inline content in batch {}", place.batch);
+        Err(Error::new(kind, message))
     }
 
     async fn transact(&self, transaction: Transaction) -> Result<()> {

@@ -363,31 +363,35 @@ impl LogReader {
         Some(batch)
     }
 
-    /// Part of the body of batch `number` that passes `verify`, from whichever member has one.
-    /// Damaged copies on the way are rewritten.
+    /// Members whose log is in reach, those in service first.
+    #[must_use]
+    pub fn holders(&self) -> Vec<usize> {
+        let trusted = self.0.truth.read().expect("no holder panics").members;
+        let logs = self.0.logs.read().expect("no holder panics");
+        let holds = |member: &usize| logs[*member].is_some();
+        self.0.preferred(trusted).filter(holds).collect()
+    }
+
+    /// Part of the body of batch `number` that passes `verify`, as `member` has it. When its copy
+    /// is damaged, it is rewritten from another.
     #[must_use]
     pub fn read_part(
         &self,
+        member: usize,
         number: u64,
         offset: u32,
         len: u32,
         verify: &dyn Fn(&[u8]) -> bool,
     ) -> Option<Bytes> {
-        let trusted = self.0.truth.read().expect("no holder panics").members;
-        for (attempt, member) in self.0.preferred(trusted).enumerate() {
-            let Some(log) = self.0.log(member) else {
-                continue;
-            };
-            let part = log.read_part(number, offset, len).ok().flatten();
-            if let Some(part) = part.filter(|part| verify(part)) {
-                if attempt > 0 {
-                    // Some copy was bad: a verified read of the whole batch mends what it meets.
-                    let _ = self.read(number);
-                }
-                return Some(part);
-            }
-        }
-        None
+        let log = self.0.log(member)?;
+        let read = || log.read_part(number, offset, len).ok().flatten();
+        read().filter(|part| verify(part)).or_else(|| {
+            // A verified read of the whole batch mends what it meets.
+            let batch = self.read(number)?;
+            let (from, to) = (offset as usize, offset as usize + len as usize);
+            let part = batch.body.get(from..to).filter(|part| verify(part))?;
+            Some(batch.body.slice_ref(part))
+        })
     }
 
     fn repair(&self, log: &MemberLog, batch: &Batch) {

@@ -588,6 +588,11 @@ impl Store {
         Ok((disk, log, copied))
     }
 
+    /// Ends the copies that are under way: the store stops.
+    pub fn end_copies(&self) {
+        let _ = self.0.works.recover(std::time::Duration::ZERO);
+    }
+
     /// Writes the promise in force to a disk of a member in service that missed it, because it was
     /// out then: should the log disk be lost, it is what the member still knows.
     ///
