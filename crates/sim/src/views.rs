@@ -88,6 +88,24 @@ impl SimViews {
     }
 }
 
+impl SimViews {
+    /// The views as they are now, over another world; its trace begins with them.
+    #[must_use]
+    pub fn carried_to(&self, world: &SimWorld) -> Self {
+        let views = self.views.lock().expect("no holder panics").clone();
+        let mut in_order: Vec<_> = views.iter().collect();
+        in_order.sort_by_key(|(disk, _)| **disk);
+        for (disk, applied) in in_order {
+            let (disk, applied) = (*disk, applied.clone());
+            world.mark(ViewEvent { disk, applied });
+        }
+        Self {
+            world: world.clone(),
+            views: Arc::new(Mutex::new(views)),
+        }
+    }
+}
+
 impl ViewFactory for SimViews {
     fn open(&self, disk: &DiskHandle) -> Result<Box<dyn IndexView>, ViewError> {
         Ok(Box::new(SimView {

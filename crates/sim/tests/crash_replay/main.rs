@@ -10,8 +10,8 @@ mod check;
 mod client;
 mod ledger;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strongroom_base::{ManualClock, SeededRandom, Timestamp, tasks};
@@ -140,7 +140,29 @@ fn run(topology: Topology, story: Story, limit: u64) {
     for failure in &report.failures {
         println!("  {failure}");
     }
+    add_up([report.points, count(lost), count(torn), count(resurrected)]);
     assert!(report.failures.is_empty());
+}
+
+/// Sweeps done, and what they counted: points, lost, torn, resurrected.
+static TOTAL: Mutex<(usize, [u64; 4])> = Mutex::new((0, [0; 4]));
+/// Tests that sweep.
+const SWEEP_COUNT: usize = 8;
+
+/// The last sweep of a process that ran all of them says what they found together.
+fn add_up(counts: [u64; 4]) {
+    let mut total = TOTAL.lock().unwrap();
+    total.0 += 1;
+    for (sum, count) in total.1.iter_mut().zip(counts) {
+        *sum += count;
+    }
+    if total.0 == SWEEP_COUNT {
+        let [points, lost, torn, resurrected] = total.1;
+        println!(
+            "all topologies: crash points {points}, lost acknowledgements {lost}, \
+             torn objects {torn}, resurrected deletes {resurrected}"
+        );
+    }
 }
 
 #[test]
