@@ -152,10 +152,16 @@ async fn the_only_view_of_a_store_is_made_anew_when_it_is_damaged() {
         let _ = meta.get(b"absent").await;
         tasks::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(&get(&meta, "k").await.expect("it is in the log").value[..], b"value");
+    assert_eq!(
+        &get(&meta, "k").await.expect("it is in the log").value[..],
+        b"value"
+    );
     put(&meta, "l", plain).await.unwrap();
     assert!(get(&meta, "l").await.is_some());
-    assert!(!mood.overlapped.load(Ordering::SeqCst), "one view of a disk at a time");
+    assert!(
+        !mood.overlapped.load(Ordering::SeqCst),
+        "one view of a disk at a time"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
