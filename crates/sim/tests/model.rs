@@ -284,30 +284,30 @@ fn run(topology: Topology, sequences: u64) {
 
 #[test]
 fn random_operations_match_a_tiny_s3_on_one_disk() {
-    run(Topology::new(1, 1), 4);
+    run(Topology::new(1, 1), 16);
 }
 
 #[test]
 fn random_operations_match_a_tiny_s3_on_two_zones() {
-    run(Topology::new(2, 1), 4);
+    run(Topology::new(2, 1), 16);
 }
 
 #[test]
 fn random_operations_match_a_tiny_s3_on_three_zones() {
-    run(Topology::new(3, 1), 8);
+    run(Topology::new(3, 1), 48);
 }
 
 #[test]
 fn random_operations_match_a_tiny_s3_on_three_zones_of_two_disks() {
-    run(Topology::new(3, 2), 8);
+    run(Topology::new(3, 2), 48);
 }
 
 #[test]
 fn random_operations_match_a_tiny_s3_on_three_zones_of_four_disks() {
-    run(Topology::new(3, 4), 4);
+    run(Topology::new(3, 4), 32);
 }
 
 #[test]
 fn random_operations_match_a_tiny_s3_on_six_zones_of_two_disks() {
-    run(Topology::new(6, 2), 4);
+    run(Topology::new(6, 2), 32);
 }

@@ -17,7 +17,7 @@ use strongroom_sim::{
 };
 
 /// How long anything is waited for. Far beyond what it takes: a busy machine must not fail a test.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(60);
 /// How long a disk that failed is waited for before a restart brings it back: it is looked at again
 /// ever more rarely.
 const PATIENCE: Duration = Duration::from_secs(2);
