@@ -23,6 +23,7 @@ use strongroom_zones::{
 use crate::body::{BodyWriter, TRANSACTION_COUNT_MAX, decode_record};
 use crate::follower::load;
 use crate::health::Views;
+use crate::space;
 use crate::state::{Applied, State};
 
 /// Body size at which a batch takes no further transaction: larger ones sync no faster per byte
@@ -199,7 +200,10 @@ impl Committer {
             )));
             return false;
         }
-        let mut round = Round::new(self.log.as_ref().expect("it is serving").next_number());
+        let log = self.log.as_ref().expect("it is serving");
+        let reader = log.reader();
+        let free = (self.state.space).least(&reader.log_disks(), reader.majority());
+        let mut round = Round::new(log.next_number(), free);
         round.run(first, self);
         while round.body.len() < BATCH_BODY_SIZE_BYTES_TARGET
             && round.body.transactions() < TRANSACTION_COUNT_MAX
@@ -237,7 +241,9 @@ impl Committer {
             changes,
             pending: _,
             answers,
+            free: _,
         } = round;
+        let size = body.len() as u64;
         let append = Append {
             kind: BatchKind::Commits,
             body: body.finish(),
@@ -248,6 +254,8 @@ impl Committer {
             Ok(header) => {
                 let (number, checksum) = (header.number, header.checksum());
                 let changes = Arc::new(changes);
+                let disks = log.reader().log_disks();
+                self.state.space.appended(&disks, size);
                 self.state.acknowledge(Applied {
                     number,
                     checksum,
@@ -392,11 +400,14 @@ struct Round {
     changes: Vec<crate::view::ViewChange>,
     pending: BTreeMap<Vec<u8>, Option<Bytes>>,
     answers: Vec<oneshot::Sender<Result<()>>>,
+    /// Free bytes of the fullest log disk before it.
+    free: u64,
 }
 
 impl Round {
-    fn new(number: u64) -> Self {
+    fn new(number: u64, free: u64) -> Self {
         Self {
+            free,
             body: BodyWriter::new(number),
             changes: Vec::new(),
             pending: BTreeMap::new(),
@@ -436,6 +447,9 @@ impl Round {
         }
         let mut changes = resolve(writes, self.body.next_revision(), &mut reads)?;
         clear_moved(&mut changes, &mut reads)?;
+        let has_content = |change: &Change| matches!(change, Change::PutInline { .. });
+        let free = self.free.saturating_sub(self.body.len() as u64);
+        space::check(free, changes.iter().any(has_content))?;
         for change in self.body.add(&changes) {
             self.pending
                 .insert(change.key.clone(), change.value.clone());

@@ -4,6 +4,7 @@
 //! disk that hangs holds up only its own thread. One more thread copies the log to members whose
 //! disk is back, and makes views for members that have none.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,15 +12,21 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use strongroom_base::{CreateOptions, Disk, tasks};
-use strongroom_zones::{DiskHandle, OutReason, Store, Superblock};
+use strongroom_zones::{DiskHandle, DiskId, OutReason, Store, Superblock};
 
 use crate::committer::Message;
 use crate::follower;
+use crate::space::{ADMIT_SPACE_MIN_BYTES, CONTENT_SPACE_MIN_BYTES};
 use crate::state::{State, ViewSlot};
 use crate::view::ViewFactory;
 
 /// A disk that failed is probed again after this long, twice as long each time it fails again.
 const PROBE_AFTER: Duration = Duration::from_secs(1);
+/// A disk that was in service for this long without failing has a clean record again.
+const STEADY_AFTER: Duration = Duration::from_secs(60);
+/// After so many looks in a row a disk that alone is full goes out: by then the others, which may fill
+/// at the same time, were measured too.
+const CROWDED_LOOKS: u32 = 3;
 /// Longest time between two probes.
 const PROBE_AFTER_MAX: Duration = Duration::from_secs(60);
 /// How long one thread waits for another that opens views, and how often it looks.
@@ -296,8 +303,11 @@ pub fn start(
             let mut watch = Watch {
                 store,
                 disk,
+                state: Arc::clone(&state),
                 probe_in: Duration::ZERO,
                 backoff: PROBE_AFTER,
+                steady: Duration::ZERO,
+                crowded_looks: 0,
             };
             while !state.is_stopping() {
                 watch.look(interval, &hook);
@@ -318,8 +328,13 @@ pub fn start(
 struct Watch {
     store: Store,
     disk: Arc<DiskHandle>,
+    state: Arc<State>,
     probe_in: Duration,
     backoff: Duration,
+    /// How long it has been in service without a failure.
+    steady: Duration,
+    /// How many looks in a row it alone had no room for the log.
+    crowded_looks: u32,
 }
 
 impl Watch {
@@ -333,10 +348,13 @@ impl Watch {
                     disks.take_out(id, OutReason::Absent(why));
                 } else if let Err(error) = self.store.renew_promise(&self.disk) {
                     disks.take_out(id, OutReason::Failed(error.to_string()));
+                } else {
+                    self.served_on(interval);
                 }
             }
             Some(reason) => {
                 let absent = matches!(reason, OutReason::Absent(_));
+                self.steady = Duration::ZERO;
                 if !absent && self.probe_in > Duration::ZERO {
                     self.probe_in = self.probe_in.saturating_sub(interval);
                     return;
@@ -344,13 +362,48 @@ impl Watch {
                 if self.disk.is_settled() && self.identify().is_ok() && self.probe().is_ok() {
                     hook(&self.disk);
                     disks.admit(id);
-                    self.probe_in = self.backoff;
-                } else {
-                    self.probe_in = self.backoff;
-                    self.backoff = (self.backoff * 2).min(PROBE_AFTER_MAX);
                 }
+                // Also after it was admitted: each time it fails again costs a generation.
+                self.probe_in = self.backoff;
+                self.backoff = (self.backoff * 2).min(PROBE_AFTER_MAX);
             }
         }
+    }
+
+    /// Notes that nothing was wrong with it, and how full it is.
+    fn served_on(&mut self, interval: Duration) {
+        self.steady += interval;
+        if self.steady >= STEADY_AFTER {
+            self.backoff = PROBE_AFTER;
+            self.probe_in = Duration::ZERO;
+        }
+        if let Some(Ok((free, _))) = self.disk.disk.as_ref().map(|disk| disk.space()) {
+            self.note_space(free);
+        }
+    }
+
+    /// Notes how full it is; when it alone keeps the log from growing it goes out.
+    fn note_space(&mut self, free: u64) {
+        let (log_disks, majority) = self.log_disks();
+        let (space, id) = (&self.state.space, self.disk.id);
+        space.measured(id, free);
+        if !log_disks.contains(&id) || !space.is_crowded(id, &log_disks, majority) {
+            self.crowded_looks = 0;
+            return;
+        }
+        self.crowded_looks += 1;
+        if self.crowded_looks >= CROWDED_LOOKS {
+            self.crowded_looks = 0;
+            let why = format!("{free} bytes are free, too few for the log");
+            let disks = &self.store.opened().disks;
+            disks.take_out(id, OutReason::Failed(why));
+        }
+    }
+
+    /// The disks the log is on, and how many make a majority.
+    fn log_disks(&self) -> (Vec<DiskId>, usize) {
+        let log = self.store.reader();
+        (log.log_disks(), log.majority())
     }
 
     /// Whether the folder still holds this disk.
@@ -364,13 +417,24 @@ impl Watch {
     }
 
     /// Whether it can be written.
-    fn probe(&self) -> std::io::Result<()> {
+    fn probe(&self) -> io::Result<()> {
         let disk = self.disk.disk.as_ref().expect("it was identified");
+        let (free, _) = disk.space()?;
+        let (log_disks, majority) = self.log_disks();
+        let space = &self.state.space;
+        let needed = match space.have_room(self.disk.id, &log_disks, majority) {
+            true => CONTENT_SPACE_MIN_BYTES,
+            false => ADMIT_SPACE_MIN_BYTES,
+        };
+        if free < needed {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.state.space.measured(self.disk.id, free);
         probe(&**disk)
     }
 }
 
-fn probe(disk: &dyn Disk) -> std::io::Result<()> {
+fn probe(disk: &dyn Disk) -> io::Result<()> {
     let _ = disk.remove(PROBE_FILE);
     let file = disk.create(PROBE_FILE, CreateOptions::default())?;
     file.write_at(0, &[7; 512])?;

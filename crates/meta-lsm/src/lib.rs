@@ -20,11 +20,13 @@ mod follower;
 mod health;
 mod memory_view;
 mod overlay;
+mod space;
 mod state;
 mod store;
 mod view;
 
 pub use fjall_view::FjallViews;
 pub use memory_view::MemoryViews;
+pub use space::{ADMIT_SPACE_MIN_BYTES, CONTENT_SPACE_MIN_BYTES, LOG_SPACE_MIN_BYTES};
 pub use store::{LsmMeta, LsmSettings};
 pub use view::{IndexView, Mark, ViewChange, ViewError, ViewFactory, ViewSnapshot};

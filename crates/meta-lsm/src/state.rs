@@ -11,6 +11,7 @@ use strongroom_zones::{Counters, DiskId};
 
 use crate::body::decode_record;
 use crate::overlay::Overlay;
+use crate::space::Space;
 use crate::view::{IndexView, ViewChange, ViewSnapshot};
 
 /// Most bytes of recent batches kept for followers; one that is further behind reads the log.
@@ -86,6 +87,7 @@ pub struct State {
     grown: Condvar,
     pub stopping: AtomicBool,
     pub counters: Arc<Counters>,
+    pub space: Space,
 }
 
 pub fn size_of(changes: &[ViewChange]) -> usize {
@@ -103,6 +105,7 @@ impl State {
             grown: Condvar::new(),
             stopping: AtomicBool::new(false),
             counters,
+            space: Space::default(),
         })
     }
 

@@ -22,6 +22,10 @@ use crate::recovery::Base;
 use crate::superblock::{DiskState, Promise, StoreId, Superblock};
 use crate::work::Works;
 
+/// Bytes reserved ahead in a log file at a time. Each generation begins a file and keeps what it
+/// reserved: more would fill disks with the reserves of short generations.
+const RESERVE_STEP_BYTES: u64 = 8 * 1024 * 1024;
+
 /// What one member is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberStatus {
@@ -411,6 +415,28 @@ impl LogReader {
         self.0.chain_checksum(number)
     }
 
+    /// How many members are a majority.
+    #[must_use]
+    pub fn majority(&self) -> usize {
+        self.0.majority()
+    }
+
+    /// The disk of each member in service that its log is written to.
+    #[must_use]
+    pub fn log_disks(&self) -> Vec<DiskId> {
+        let status = self.0.status.lock().expect("no holder panics");
+        let served = status.members.iter().enumerate();
+        let served: Vec<usize> = served
+            .filter(|(_, m)| m.in_service)
+            .map(|(i, _)| i)
+            .collect();
+        drop(status);
+        served
+            .into_iter()
+            .filter_map(|i| self.0.log_disk(i))
+            .collect()
+    }
+
     /// Where the log stands.
     #[must_use]
     pub fn status(&self) -> LogStatus {
@@ -435,15 +461,25 @@ impl LogWriter {
         let (queue, jobs) = channel::<Job>();
         tasks::spawn_thread(&format!("log {name}"), move || {
             while let Ok(job) = jobs.recv() {
-                let result = job
-                    .file
-                    .write_at(job.offset, &job.data)
-                    .and_then(|()| job.file.sync());
-                let _ = job.answer.send((job.member, result));
+                let _ = job.answer.send((job.member, write_synced(&job)));
             }
         });
         Self(queue)
     }
+}
+
+/// Writes a batch and syncs it. Space is reserved ahead, so that most syncs need not record where new
+/// blocks are; a step at a time, because what a fenced file has reserved it keeps.
+fn write_synced(job: &Job) -> io::Result<()> {
+    let end = job.offset + job.data.len() as u64;
+    let reserved = (job.offset / RESERVE_STEP_BYTES + 1) * RESERVE_STEP_BYTES;
+    if end > reserved {
+        let wanted = (end / RESERVE_STEP_BYTES + 1) * RESERVE_STEP_BYTES;
+        // A hint: a disk that is full says so when it is written to.
+        let _ = job.file.reserve(reserved, wanted - reserved);
+    }
+    job.file.write_at(job.offset, &job.data)?;
+    job.file.sync()
 }
 
 /// What to append.
@@ -891,7 +927,7 @@ fn begin_file(
         generation.counter,
         first,
         generation.tag,
-        shared.open.options.log_file_size,
+        RESERVE_STEP_BYTES.min(shared.open.options.log_file_size),
     )
 }
 

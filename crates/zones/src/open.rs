@@ -38,7 +38,7 @@ pub struct DiskSpec {
 pub struct OpenOptions {
     /// How long a start waits for disks that are configured and absent.
     pub member_wait: Duration,
-    /// Bytes reserved ahead in a log file, and its size when the next is begun.
+    /// Size of a log file when the next is begun.
     pub log_file_size: u64,
     /// After the others synced a batch, how long one member may take before it is put out.
     pub hang_limit: Duration,

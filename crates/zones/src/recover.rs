@@ -430,10 +430,10 @@ impl Store {
 
 /// The last number up to which `log` has a good copy of the chain the other logs have at `tip`.
 fn agreement(shared: &Shared, log: &MemberLog, tip: u64) -> u64 {
-    let Ok((first, entries)) = log.chain_from(u64::MAX) else {
+    let Ok(last) = log.last() else {
         return 0;
     };
-    let mut number = tip.min((first + entries.len() as u64).saturating_sub(1));
+    let mut number = tip.min(last);
     while number > 0 {
         let Some((_, theirs)) = log.header(number).ok().flatten() else {
             number -= 1;
