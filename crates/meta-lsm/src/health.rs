@@ -387,7 +387,7 @@ impl Watch {
         let (log_disks, majority) = self.log_disks();
         let (space, id) = (&self.state.space, self.disk.id);
         space.measured(id, free);
-        if !log_disks.contains(&id) || !space.is_crowded(id, &log_disks, majority) {
+        if !self.is_needed_by_log(&log_disks) || !space.is_crowded(id, &log_disks, majority) {
             self.crowded_looks = 0;
             return;
         }
@@ -398,6 +398,14 @@ impl Watch {
             let disks = &self.store.opened().disks;
             disks.take_out(id, OutReason::Failed(why));
         }
+    }
+
+    /// Whether its member has its log on it, or on no disk yet.
+    fn is_needed_by_log(&self, log_disks: &[DiskId]) -> bool {
+        let disks = &self.store.opened().disks;
+        let member = |id: &DiskId| disks.find(*id).map(|disk| disk.member);
+        let others = log_disks.iter().filter(|id| **id != self.disk.id);
+        !others.map(member).any(|of| of == Some(self.disk.member))
     }
 
     /// The disks the log is on, and how many make a majority.

@@ -229,7 +229,7 @@ pub trait MetaStore: Send + Sync + 'static {
     /// future is dropped or fails with `Unavailable`, the outcome is unknown.
     ///
     /// # Errors
-    /// `BlobLost` when a blob's bytes are no longer durable enough, `TooLarge`, `Unavailable`,
+    /// `BlobLost` when a blob's bytes are no longer durable enough, `TooLarge`, `Full`, `Unavailable`,
     /// `Corrupt`, or whatever the decision returned.
     async fn transact(&self, transaction: Transaction) -> Result<()>;
 }
@@ -282,6 +282,8 @@ pub enum ErrorKind {
     TooLarge,
     /// Too few zones, or the deadline passed: retry later; the outcome of a transaction is unknown.
     Unavailable,
+    /// Nothing happened: no space for it. What is smaller, or carries no content, may still fit.
+    Full,
     /// No copy passed verification.
     Corrupt,
     /// Our bug.

@@ -182,6 +182,7 @@ impl From<strongroom_meta::Error> for Error {
         match error.kind {
             ErrorKind::Unavailable => Self::Unavailable { message },
             ErrorKind::BlobLost => Self::Unavailable { message },
+            ErrorKind::Full => Self::StorageFull,
             ErrorKind::NotFound | ErrorKind::Corrupt => Self::Corrupt { message },
             ErrorKind::TooLarge | ErrorKind::Internal => Self::Internal { message },
         }
