@@ -257,6 +257,11 @@ fn found(
             },
         });
     };
+    // Sealed bytes are no content: nothing of this program opens them, so nothing may serve them.
+    if object.encryption.is_some() {
+        let message = "the object is encrypted, which this program can not open".to_owned();
+        return Err(Error::Corrupt { message });
+    }
     // VE06: the null version of a bucket that was never versioned has no id to show.
     let version_id = match (id, asked) {
         (VersionId::Null, None) => None,
