@@ -446,7 +446,6 @@ fn killed_before_a_sync_then_cut(unsynced: &[usize]) -> SimWorld {
 }
 
 #[test]
-#[ignore = "recovery believes what it reads from the page cache without syncing it"]
 fn a_batch_found_after_a_kill_is_durable_before_anything_follows_it() {
     let world = killed_before_a_sync_then_cut(&[A, B, C]);
     assert_eq!(found(&world, THREE, &[A, B, C]), ["a", "b", "c"]);

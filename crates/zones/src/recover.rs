@@ -272,7 +272,15 @@ impl Store {
         let Some(disk) = &handle.disk else {
             return Ok(None);
         };
-        let opened = MemberLog::open(Arc::clone(disk), shared.store).inspect_err(|error| {
+        let opened = MemberLog::open(Arc::clone(disk), shared.store).and_then(|log| {
+            // A superblock too may have been renamed and not synced.
+            disk.sync_dir("")?;
+            if !strongroom_base::planted("recovery_believes_the_page_cache") {
+                log.sync_newest()?;
+            }
+            Ok(log)
+        });
+        let opened = opened.inspect_err(|error| {
             let reason = OutReason::Failed(error.to_string());
             shared.disks().take_out(log_disk, reason);
         });
