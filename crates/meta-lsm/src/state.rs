@@ -286,7 +286,7 @@ impl State {
     fn look<T>(
         &self,
         overlay: impl FnOnce(&Overlay) -> T,
-    ) -> Result<(T, Arc<ViewSlot>, Box<dyn ViewSnapshot>)> {
+    ) -> Result<Look<T>> {
         let visible = self.visible.read().expect("no holder panics");
         if let Some(why) = &visible.refused {
             return Err(Error::new(ErrorKind::Unavailable, why.clone()));
@@ -339,7 +339,7 @@ impl State {
         after: Option<&[u8]>,
         limit: usize,
         over: Vec<(Vec<u8>, Option<Bytes>)>,
-    ) -> Result<(Vec<(Vec<u8>, Record)>, bool)> {
+    ) -> Result<Found> {
         loop {
             let (mut upper, slot, snapshot) = self.look(|overlay| overlay.range(prefix, after))?;
             if !over.is_empty() {
@@ -354,6 +354,9 @@ impl State {
         }
     }
 }
+
+/// What a look at the state gives: the overlay's part, the view that answered and its snapshot.
+type Look<T> = (T, Arc<ViewSlot>, Box<dyn ViewSnapshot>);
 
 type Found = (Vec<(Vec<u8>, Record)>, bool);
 

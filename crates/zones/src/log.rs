@@ -55,13 +55,16 @@ pub(crate) struct Member {
     pub disks: Vec<Arc<DiskHandle>>,
 }
 
+/// A member's log and the disk it is on.
+pub(crate) type LogOnDisk = (DiskId, Arc<MemberLog>);
+
 /// What the committer and the readers share.
 pub(crate) struct Shared {
     pub store: StoreId,
     pub open: OpenStore,
     pub members: Vec<Member>,
     /// The log of each member that has one in reach, and the disk it is on.
-    pub logs: RwLock<Vec<Option<(DiskId, Arc<MemberLog>)>>>,
+    pub logs: RwLock<Vec<Option<LogOnDisk>>>,
     pub status: Mutex<LogStatus>,
     pub truth: RwLock<Truth>,
     pub works: Arc<Works>,
