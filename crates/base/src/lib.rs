@@ -6,6 +6,7 @@
 
 mod buffer;
 mod clock;
+mod descriptors;
 mod disk;
 mod lock;
 mod planted;
@@ -15,6 +16,7 @@ pub mod tasks;
 
 pub use buffer::{ALIGNMENT, AlignedBuf, align_up};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use descriptors::raise_descriptor_limit;
 pub use disk::{CreateOptions, Disk, DiskFile, DiskRef, FileRef, read_exact_at};
 pub use lock::{DiskLock, LockError};
 pub use planted::planted;

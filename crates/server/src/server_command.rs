@@ -33,6 +33,8 @@ use crate::zone_locks;
 
 /// Most connections of the administration port: a few scrapers, probes and people.
 const ADMIN_CONNECTIONS_MAX: usize = 128;
+/// Open files a busy store needs: connections, log files and segments. Below it the start warns.
+const FILES_MIN: u64 = 16_384;
 /// How often a start looks whether reads are served.
 const READY_POLL: Duration = Duration::from_millis(5);
 /// After this long a start says what it waits for.
@@ -49,6 +51,13 @@ pub fn run(flags: ServerFlags) -> Result<(), Failure> {
     let settings = Settings::resolve(flags.settings, flags.config.as_deref(), &environment)?;
     logging::start(&settings);
     credentials::check_given(&settings, &environment)?;
+    let files_max = strongroom_base::raise_descriptor_limit();
+    if let Some(files_max) = files_max.filter(|max| *max < FILES_MIN) {
+        tracing::warn!(
+            files_max,
+            "few files may be open at once: raise the limit to {FILES_MIN}"
+        );
+    }
     let locks = zone_locks::lock(&settings.zones).map_err(Failure::Run)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
