@@ -130,6 +130,10 @@ fn show(phase: &Phase<'_>, outcome: &mut Outcome, before: &Figures, after: &Figu
     let count = outcome.latencies.count();
     let rate = per(count as f64, outcome.took.as_secs_f64());
     let size = phase.content.bytes.len();
+    let speed = match phase.kind {
+        Kind::Put | Kind::Get => format!("{:.1}", rate * size as f64 / 1e6),
+        Kind::Delete => "–".to_owned(),
+    };
     let since = |name: &str| after.since(before, name);
     let (syncs, batches) = (
         since("strongroom_log_syncs_total"),
@@ -138,15 +142,10 @@ fn show(phase: &Phase<'_>, outcome: &mut Outcome, before: &Figures, after: &Figu
     let commits = since("strongroom_commits_total");
     let segment_syncs = since("strongroom_segment_syncs_total");
     println!(
-        "| {:?} | {} KiB | {} | {rate:.0} | {:.1} | {:.2} | {:.2} | {:.2} | {:.1} | {:.2} |",
+        "| {:?} | {} KiB | {} | {rate:.0} | {speed} | {:.2} | {:.2} | {:.2} | {:.1} | {:.2} |",
         phase.kind,
         size / KIB,
         phase.connections,
-        if phase.kind == Kind::Delete {
-            0.0
-        } else {
-            rate * size as f64 / 1e6
-        },
         milliseconds(outcome.latencies.percentile(50)),
         milliseconds(outcome.latencies.percentile(99)),
         per(syncs, count as f64),
