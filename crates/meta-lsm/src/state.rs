@@ -283,10 +283,7 @@ impl State {
 
     /// A consistent look at everything acknowledged: the overlay's part for a key or range, and a
     /// snapshot of the primary.
-    fn look<T>(
-        &self,
-        overlay: impl FnOnce(&Overlay) -> T,
-    ) -> Result<Look<T>> {
+    fn look<T>(&self, overlay: impl FnOnce(&Overlay) -> T) -> Result<Look<T>> {
         let visible = self.visible.read().expect("no holder panics");
         if let Some(why) = &visible.refused {
             return Err(Error::new(ErrorKind::Unavailable, why.clone()));
