@@ -38,7 +38,7 @@ impl LingerFlag {
         let closes = headers
             .get(CONNECTION)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-        if closes && false {
+        if closes {
             self.0.store(true, Ordering::Relaxed);
         }
     }
