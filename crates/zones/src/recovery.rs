@@ -161,15 +161,36 @@ fn longest<'a>(present: &[&'a Voter], votes_needed: usize) -> Result<(u64, &'a V
             service: promise.service,
         });
     };
+    if intact.len() >= votes_needed {
+        return Ok((best.tip(), best));
+    }
     // With fewer intact logs than votes only a member of the promised generation itself, with its
     // own log of it, shows what that generation acknowledged. A copy made for a member that was
     // catching up does not.
-    let shows = |v: &&Voter| rank(v) == promise.generation && promise.service >> v.member & 1 == 1;
-    if intact.len() < votes_needed && !intact.iter().any(shows) {
-        return Err(Refusal::NeedsOneOf {
-            service: promise.service,
-        });
+    let is_of_it = |v: &&Voter| {
+        v.promise.generation == promise.generation && promise.service >> v.member & 1 == 1
+    };
+    if intact
+        .iter()
+        .any(|v| is_of_it(&v) && rank(v) == promise.generation)
+    {
+        return Ok((best.tip(), best));
     }
+    // A member promises a generation it is meant for only once its log has everything acknowledged
+    // before, and the generation is in force only once that member began a file of it: one that
+    // promised and never began has it all.
+    let never_began = |v: &&Voter| {
+        v.newest_file
+            .is_some_and(|(_, tag)| tag != promise.generation.tag)
+    };
+    let ready = intact
+        .iter()
+        .copied()
+        .filter(|v| is_of_it(&v) && never_began(&v));
+    let ready = ready.max_by_key(|v| (v.tip_generation(), v.tip()));
+    let best = ready.ok_or(Refusal::NeedsOneOf {
+        service: promise.service,
+    })?;
     Ok((best.tip(), best))
 }
 
