@@ -172,7 +172,7 @@ fn longest<'a>(present: &[&'a Voter], votes_needed: usize) -> Result<(u64, &'a V
     };
     if intact
         .iter()
-        .any(|v| is_of_it(&v) && rank(v) == promise.generation)
+        .any(|v| is_of_it(v) && rank(v) == promise.generation)
     {
         return Ok((best.tip(), best));
     }
@@ -186,7 +186,7 @@ fn longest<'a>(present: &[&'a Voter], votes_needed: usize) -> Result<(u64, &'a V
     let ready = intact
         .iter()
         .copied()
-        .filter(|v| is_of_it(&v) && never_began(&v));
+        .filter(|v| is_of_it(v) && never_began(v));
     let ready = ready.max_by_key(|v| (v.tip_generation(), v.tip()));
     let best = ready.ok_or(Refusal::NeedsOneOf {
         service: promise.service,
