@@ -76,7 +76,7 @@ def test_version_and_help():
 def test_credentials_come_from_the_environment(new_server, monkeypatch, names):
     monkeypatch.setattr(
         "harness.server.clean_environment",
-        lambda: dict(os.environ) | dict(zip(names, ("my-access-key", "my-secret-key-000000000"))),
+        lambda: clean_environment() | dict(zip(names, ("my-access-key", "my-secret-key-000000000"))),
     )
     server = new_server(credentials=None)
     server.start()
@@ -119,7 +119,7 @@ def test_a_flag_wins_over_the_environment_and_the_environment_over_the_file(new_
     config.write_text(f'address = "127.0.0.1:{ports[0]}"\nregion = "eu-test-1"\n')
     monkeypatch.setattr(
         "harness.server.clean_environment",
-        lambda: dict(os.environ) | {"STRONGROOM_REGION": "eu-test-2", "STRONGROOM_ADDRESS": f"127.0.0.1:{ports[1]}"},
+        lambda: clean_environment() | {"STRONGROOM_REGION": "eu-test-2", "STRONGROOM_ADDRESS": f"127.0.0.1:{ports[1]}"},
     )
     server = new_server(arguments=["--config", str(config)])
     server.start()

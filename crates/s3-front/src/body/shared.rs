@@ -43,6 +43,8 @@ struct State {
     /// Runs out when the client has sent nothing for the idle limit.
     waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     progress: Progress,
+    /// The request announced that no byte comes.
+    is_empty: bool,
     /// Bytes that are certainly still to come.
     remaining_min: u64,
 }
@@ -63,7 +65,8 @@ impl SharedBody {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let progress = if body.is_end_stream() {
+        let is_empty = body.is_end_stream();
+        let progress = if is_empty {
             Progress::Ended
         } else {
             Progress::Untouched
@@ -74,6 +77,7 @@ impl SharedBody {
             idle_max,
             waiting: None,
             progress,
+            is_empty,
             remaining_min,
         })))
     }
@@ -87,10 +91,15 @@ impl SharedBody {
     /// Reads what the operation left, within bounds. Whether the connection can take another request;
     /// when it cannot, the answer must say so.
     pub async fn see_off(mut self, waits_for_continue: bool) -> bool {
-        let (progress, remaining_min) = {
+        let (progress, is_empty, remaining_min) = {
             let state = self.0.lock().expect("no holder panics");
-            (state.progress, state.remaining_min)
+            (state.progress, state.is_empty, state.remaining_min)
         };
+        // No `100 Continue` is ever sent for an empty body: the client that waits for one gets the
+        // answer instead and, like botocore, may misread the next one on this connection.
+        if is_empty && waits_for_continue {
+            return false;
+        }
         match progress {
             Progress::Ended => true,
             Progress::Failed => false,
