@@ -172,35 +172,35 @@ fn nothing_acknowledged_is_lost_on_one_disk() {
 
 #[test]
 fn nothing_acknowledged_is_lost_on_one_zone_of_three_disks() {
-    run(Topology::new(1, 3), Story::Restart, 1500);
+    run(Topology::new(1, 3), Story::Restart, 2000);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_on_two_zones() {
-    run(Topology::new(2, 1), Story::Restart, 1600);
+    run(Topology::new(2, 1), Story::Restart, 2000);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_on_three_zones() {
-    run(Topology::new(3, 1), Story::Restart, 4600);
+    run(Topology::new(3, 1), Story::Restart, 6000);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_on_three_zones_while_one_fails_and_returns() {
-    run(Topology::new(3, 1), Story::MemberFailsAndReturns, 4000);
+    run(Topology::new(3, 1), Story::MemberFailsAndReturns, 5000);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_on_three_zones_of_two_disks_while_one_fails_and_returns() {
-    run(Topology::new(3, 2), Story::MemberFailsAndReturns, 2000);
+    run(Topology::new(3, 2), Story::MemberFailsAndReturns, 3000);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_on_three_zones_of_four_disks() {
-    run(Topology::new(3, 4), Story::Restart, 700);
+    run(Topology::new(3, 4), Story::Restart, 1000);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_on_six_zones_of_two_disks() {
-    run(Topology::new(6, 2), Story::Restart, 400);
+    run(Topology::new(6, 2), Story::Restart, 1000);
 }
