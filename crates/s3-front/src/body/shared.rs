@@ -233,6 +233,12 @@ mod tests {
     #[tokio::test]
     async fn a_request_without_body_leaves_nothing() {
         let body = SharedBody::new(Full::new(Bytes::new()), Duration::from_secs(60));
-        assert!(body.see_off(true).await);
+        assert!(body.see_off(false).await);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_waits_to_send_nothing_gets_a_new_connection() {
+        let body = SharedBody::new(Full::new(Bytes::new()), Duration::from_secs(60));
+        assert!(!body.see_off(true).await);
     }
 }
