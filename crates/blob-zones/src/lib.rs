@@ -21,7 +21,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use strongroom_base::{Clock, Random, tasks};
 use strongroom_blob::{
-    BlobStore, ByteStream, Error, ErrorKind, Health, Place, PutOptions, Result, Written,
+    BlobStore, ByteStream, Error, ErrorKind, Health, Location, Place, PutOptions, Result, Written,
 };
 use strongroom_zones::{DiskId, Disks, StoreId};
 
@@ -34,6 +34,7 @@ mod golden;
 mod group;
 mod groups;
 mod lane;
+mod locate;
 mod map;
 mod place;
 mod put;
@@ -195,6 +196,11 @@ impl BlobStore for ZoneBlobs {
                 content,
             )
             .await
+    }
+
+    async fn locate(&self, place: &Place, verify: bool) -> Result<Location> {
+        let place = BlobPlace::decode(place)?;
+        self.store.locate(&place, verify).await
     }
 
     fn is_reduced(&self, place: &Place) -> bool {

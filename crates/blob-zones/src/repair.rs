@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use strongroom_base::{AlignedBuf, CreateOptions, DiskRef, FileRef, tasks};
 use strongroom_blob::{Error, ErrorKind, Health, Result};
-use strongroom_zones::{Counters, DiskHandle};
+use strongroom_zones::{Counters, DiskHandle, DiskId};
 
 use crate::block::BLOCK_HEADER_SIZE_BYTES;
 use crate::groups::{check_identity, sync_segment_dir};
@@ -25,19 +25,21 @@ use crate::settings::REPAIR_JOBS_MAX;
 use crate::store::{Source, Store};
 
 /// Where the shards of a group belong.
-struct Home {
+pub(crate) struct Home {
     /// The newest header found; `None` when no segment has a good one.
     header: Option<SegmentHeader>,
-    disks: Vec<Option<Arc<DiskHandle>>>,
+    pub disks: Vec<Option<Arc<DiskHandle>>>,
     /// Shards whose segment is there and has a bad header.
-    headers_bad: HashSet<usize>,
+    pub headers_bad: HashSet<usize>,
+    /// Segments that are there and have a good header.
+    pub headers_good: HashSet<(usize, DiskId)>,
 }
 
 /// A stripe, looked at shard by shard.
-struct Checked {
+pub(crate) struct Checked {
     payloads: Payloads,
     /// Shards that are not wholly good where they belong.
-    bad: Vec<usize>,
+    pub bad: Vec<usize>,
     decodable: bool,
 }
 
@@ -84,12 +86,13 @@ impl Store {
     }
 
     /// Reads the headers of a group's segments.
-    async fn home(self: &Arc<Self>, stripe: &Stripe) -> Result<Home> {
+    pub(crate) async fn home(self: &Arc<Self>, stripe: &Stripe) -> Result<Home> {
         let sources = self.sources(stripe.group, stripe.shard_count()).await;
         let mut home = Home {
             header: None,
             disks: Vec::new(),
             headers_bad: HashSet::new(),
+            headers_good: HashSet::new(),
         };
         for source in sources
             .iter()
@@ -98,6 +101,7 @@ impl Store {
         {
             match self.read_header(stripe, source).await {
                 Some(Ok(header)) => {
+                    home.headers_good.insert((source.shard, source.disk.id));
                     let newest = home.header.as_ref().map(|newest| newest.sequence);
                     if newest.is_none_or(|newest| newest < header.sequence) {
                         home.header = Some(header);
@@ -160,7 +164,7 @@ impl Store {
     }
 
     /// Reads all shards of a stripe, those found elsewhere than where they belong as well.
-    async fn check_stripe(self: &Arc<Self>, stripe: &Stripe, home: &Home) -> Checked {
+    pub(crate) async fn check_stripe(self: &Arc<Self>, stripe: &Stripe, home: &Home) -> Checked {
         let mut sources: Vec<Source> = Vec::new();
         for (shard, disk) in home.disks.iter().enumerate() {
             sources.extend(disk.iter().map(|disk| Source {

@@ -4,6 +4,7 @@
 //! [`run_all`] from its tests, on a runtime with several threads so that tasks really run at once.
 //! They say nothing of crashes, lost disks and damage: those need a backend's own means.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use strongroom_base::tasks;
 
-use crate::{BlobStore, ByteStream, Error, ErrorKind, Place, PutOptions, Result, Written};
+use crate::{
+    BlobStore, ByteStream, Error, ErrorKind, Place, PutOptions, Result, ShardState, Written,
+};
 
 /// Tasks that write at once.
 const TASK_COUNT: u64 = 16;
@@ -82,6 +85,7 @@ where
         stream_error_is_handed_on_and_harms_nothing,
         owner_is_kept_by_put_and_rewrite,
         verify_and_repair_find_a_new_blob_whole,
+        locate_finds_every_shard_of_a_new_blob,
         rewrite_gives_equal_bytes_at_a_new_place,
         concurrent_puts_and_reads_do_not_mix,
         dropped_put_and_dropped_read_harm_nothing,
@@ -353,6 +357,41 @@ pub async fn verify_and_repair_find_a_new_blob_whole(subject: &Subject) {
     }
 }
 
+/// What a person is told about a new blob: every shard is somewhere and good, and the shards that
+/// are told of are those that verify counts.
+pub async fn locate_finds_every_shard_of_a_new_blob(subject: &Subject) {
+    for size in [0, 1, 100_000, 5_000_000] {
+        let place = put(subject, &content(105, size)).await.place;
+        let health = subject.store.verify(&place).await.expect("verify");
+        for verify in [false, true] {
+            let location = subject.store.locate(&place, verify).await.expect("locate");
+            assert_eq!(location.size, size as u64);
+            let mut shards = 0;
+            for run in &location.runs {
+                let count = (run.data_shards + run.parity_shards) as usize;
+                assert_eq!(
+                    run.shards.len(),
+                    count,
+                    "one entry for each shard of {run:?}"
+                );
+                shards += run.stripes * count as u64;
+                for shard in &run.shards {
+                    let told = if verify {
+                        ShardState::Verified
+                    } else {
+                        ShardState::Present
+                    };
+                    assert_eq!(shard.state, told, "{shard:?}");
+                    assert!(shard.zone.is_some() && shard.disk.is_some(), "{shard:?}");
+                }
+                let places: HashSet<_> = run.shards.iter().map(|s| (&s.disk, &s.segment)).collect();
+                assert_eq!(places.len(), count, "two shards at one place: {run:?}");
+            }
+            assert_eq!(shards, health.shards_good, "shards of {size} bytes");
+        }
+    }
+}
+
 pub async fn rewrite_gives_equal_bytes_at_a_new_place(subject: &Subject) {
     for size in [0, 1, 65_537, 5_000_001] {
         let bytes = content(110, size);
@@ -432,6 +471,8 @@ pub async fn place_that_does_not_parse_is_corrupt(subject: &Subject) {
         let kind = |error: Error| error.kind;
         let verified = subject.store.verify(&bad).await.map_err(kind);
         assert_eq!(verified, Err(ErrorKind::Corrupt), "{bad:?}");
+        let located = subject.store.locate(&bad, true).await.map_err(kind);
+        assert_eq!(located.err(), Some(ErrorKind::Corrupt), "{bad:?}");
         let repaired = subject.store.repair(&bad).await.map_err(kind);
         assert_eq!(repaired, Err(ErrorKind::Corrupt), "{bad:?}");
         let rewritten = subject.store.rewrite(&bad).await.map_err(kind);

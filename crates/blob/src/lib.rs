@@ -15,7 +15,10 @@ use bytes::Bytes;
 use futures::Stream;
 
 pub mod contract;
+mod location;
 pub mod memory;
+
+pub use location::{Location, RunLocation, ShardLocation, ShardState};
 
 /// A stream of content. An error ends it and fails the operation that consumes it.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
@@ -108,6 +111,14 @@ pub trait BlobStore: Send + Sync + 'static {
     /// # Errors
     /// As `read` and `put`.
     async fn rewrite(&self, place: &Place) -> Result<Written>;
+
+    /// Where the blob's shards lie and what is known of each. With `verify` every shard is read
+    /// and checked, at the cost of reading the blob with its parity; without, what is read does not
+    /// grow with the blob's stripes. Repairs nothing. An answer may be out of date when it comes.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt` when the place does not parse.
+    async fn locate(&self, place: &Place, verify: bool) -> Result<Location>;
 
     /// Whether the place has less redundancy than the current placement asks for.
     fn is_reduced(&self, place: &Place) -> bool;

@@ -16,7 +16,10 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
-use crate::{BlobStore, ByteStream, Error, ErrorKind, Health, Place, PutOptions, Result, Written};
+use crate::{
+    BlobStore, ByteStream, Error, ErrorKind, Health, Location, Place, PutOptions, Result,
+    RunLocation, ShardLocation, ShardState, Written,
+};
 
 /// Most bytes of one item of a read stream: small enough that tests see several items.
 const READ_SIZE_BYTES_MAX: usize = 64 * 1024;
@@ -176,6 +179,39 @@ impl BlobStore for MemoryBlobs {
     async fn rewrite(&self, place: &Place) -> Result<Written> {
         let blob = self.blob(place)?;
         Ok(self.insert(blob.content, blob.owner))
+    }
+
+    async fn locate(&self, place: &Place, verify: bool) -> Result<Location> {
+        let id = parse(place)?;
+        let size = self
+            .lock()
+            .blobs
+            .get(&id)
+            .map(|blob| blob.content.len() as u64);
+        let state = match (size, verify) {
+            (None, _) => ShardState::Missing,
+            (Some(_), false) => ShardState::Present,
+            (Some(_), true) => ShardState::Verified,
+        };
+        let shard = ShardLocation {
+            zone: Some("memory".to_owned()),
+            disk: Some("memory".to_owned()),
+            segment: id.to_string(),
+            state,
+        };
+        let size = size.unwrap_or(0);
+        let run = RunLocation {
+            data_shards: 1,
+            parity_shards: 0,
+            stripes: 1,
+            offset: 0,
+            size,
+            shards: vec![shard],
+        };
+        Ok(Location {
+            size,
+            runs: vec![run],
+        })
     }
 
     fn is_reduced(&self, place: &Place) -> bool {

@@ -27,6 +27,7 @@ mod token;
 
 // One operation, one file.
 mod abort_upload;
+mod bucket_usage;
 mod complete_upload;
 mod copy_object;
 mod create_bucket;
@@ -40,15 +41,24 @@ mod head_object;
 mod list_buckets;
 mod list_objects;
 mod list_parts;
+mod list_upload_usage;
 mod list_uploads;
+mod locate_object;
 mod put_object;
 mod respread;
 mod upload_part;
 
 pub use api::*;
+pub use bucket_usage::{BucketUsage, ListBucketUsage, ListBucketUsageOutput};
 pub use commit::BLOB_REWRITES_MAX;
 pub use error::{Condition, Error, Result};
 pub use ingest::INLINE_CONTENT_SIZE_BYTES_MAX;
+pub use list_upload_usage::{AbortedUploads, ListUploadUsage, ListUploadUsageOutput, UploadUsage};
+pub use locate_object::{
+    LOCATE_PARTS_MAX, LocateObject, LocateObjectOutput, LocatedContent, LocatedPart,
+};
 pub use objects::{Objects, Settings};
 /// A stream of content and its error, for callers that do not know the blob store.
 pub use strongroom_blob::{ByteStream, Error as ContentError, ErrorKind as ContentErrorKind};
+/// Where a blob lies, for callers that do not know the blob store.
+pub use strongroom_blob::{Location, RunLocation, ShardLocation, ShardState};

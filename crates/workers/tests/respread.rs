@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use strongroom_base::{ManualClock, SeededRandom, Timestamp, tasks};
 use strongroom_blob::memory::MemoryBlobs;
 use strongroom_blob::{
-    BlobStore, ByteStream, Error, ErrorKind, Health, Place, PutOptions, Written,
+    BlobStore, ByteStream, Error, ErrorKind, Health, Location, Place, PutOptions, Written,
 };
 use strongroom_meta::MetaStore;
 use strongroom_meta::memory::MemoryMeta;
@@ -61,6 +61,9 @@ impl BlobStore for Stubborn {
             return Err(Error::new(ErrorKind::Unavailable, "shards are gone"));
         }
         self.inner.rewrite(place).await
+    }
+    async fn locate(&self, place: &Place, verify: bool) -> Result<Location, Error> {
+        self.inner.locate(place, verify).await
     }
     fn is_reduced(&self, place: &Place) -> bool {
         self.inner.is_reduced(place)

@@ -16,7 +16,7 @@ use super::{
 use crate::api::{CompletedPart, OBJECT_SIZE_BYTES_MAX, WriteConditions};
 use crate::error::{Error, Result};
 use crate::hash;
-use crate::records::usage::{PART_BYTES, PARTS};
+use crate::records::usage::{PART_BYTES, PARTS, UPLOADS};
 use crate::records::{
     BlobId, BlobOwner, BlobRecord, HeadRecord, ObjectRecord, PARTS_IN_PAGE_MAX,
     PARTS_IN_VERSION_MAX, PageRef, PartEntry, PartPage, PartRecord, RecordFormat, STANDARD,
@@ -317,6 +317,7 @@ fn move_blob(
 /// Deletes the upload and its part records; buries the parts that were not chosen.
 fn end_upload(writes: &mut Writes, upload_key: Vec<u8>, commit: &CompleteCommit, when: Stamp) {
     writes.delete(upload_key);
+    writes.usage.0[UPLOADS] -= 1;
     let mut chosen = commit
         .assembled
         .parts

@@ -11,7 +11,7 @@ use super::{
     load, writable_bucket, written_version_id,
 };
 use crate::error::Error;
-use crate::records::usage::{PART_BYTES, PARTS};
+use crate::records::usage::{PART_BYTES, PARTS, UPLOADS};
 use crate::records::{
     BlobOwner, BucketRecord, Closing, HeadRecord, PartRecord, STANDARD, UploadRecord,
     VersionRecord, keys,
@@ -36,6 +36,7 @@ pub fn create_upload(
         return Err(Error::Internal { message }.into());
     }
     writes.put(upload_key, record);
+    writes.usage.0[UPLOADS] += 1;
     Ok((writes.finish(bucket.id, STANDARD), ()))
 }
 
@@ -218,6 +219,7 @@ pub fn abort_upload(
     let when = reads.issue_stamp(Stamp(0));
     let mut writes = Writes::default();
     writes.delete(upload_key);
+    writes.usage.0[UPLOADS] -= 1;
     for part in parts {
         writes.usage.count(PARTS, PART_BYTES, part.record.size, -1);
         writes.delete(keys::part(bucket.id, id, part.number));

@@ -10,8 +10,10 @@ pub const MARKERS: usize = 2;
 pub const PARTS: usize = 3;
 /// Their bytes.
 pub const PART_BYTES: usize = 4;
+/// Uploads in progress.
+pub const UPLOADS: usize = 5;
 /// How many counters there are.
-pub const COUNT: usize = 5;
+pub const COUNT: usize = 6;
 
 /// What a commit changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -125,7 +125,41 @@ async fn compare_bucket(
         stats.objects_compared += 1;
         stats.bytes_compared += object.content.len() as u64;
     }
-    compare_uploads(objects, name, bucket).await
+    compare_uploads(objects, name, bucket).await?;
+    compare_usage(objects, name, bucket).await
+}
+
+/// The counters kept by commits against a recount of the model.
+async fn compare_usage(objects: &Objects, name: &str, bucket: &RefBucket) -> Result<(), String> {
+    let usage = objects
+        .bucket_usage(&bucket_name(name))
+        .await
+        .map_err(|e| format!("usage: {e}"))?;
+    let bytes = |content: &Vec<u8>| content.len() as u64;
+    let parts: Vec<u64> = bucket
+        .uploads
+        .values()
+        .flat_map(|upload| upload.parts.values().map(bytes))
+        .collect();
+    let found = [
+        usage.objects,
+        usage.bytes,
+        usage.uploads,
+        usage.upload_parts,
+        usage.upload_bytes,
+    ];
+    let recount = [
+        bucket.objects.len() as u64,
+        bucket
+            .objects
+            .values()
+            .map(|o| o.content.len() as u64)
+            .sum(),
+        bucket.uploads.len() as u64,
+        parts.len() as u64,
+        parts.iter().sum(),
+    ];
+    same(&format!("usage of {name}"), &found, &recount)
 }
 
 async fn compare_object(

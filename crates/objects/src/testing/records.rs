@@ -108,6 +108,7 @@ fn check_keys(records: &Records) -> Check<BTreeMap<BlobId, Vec<u8>>> {
     }
     for (key, value) in family(records, b'U') {
         decode::<UploadRecord>(key, value)?;
+        counted.entry(bucket_of(key)?).or_default().0[usage::UPLOADS] += 1;
     }
     for (key, value) in family(records, b'N') {
         let id = decode::<BucketNameRecord>(key, value)?.id;
