@@ -1,5 +1,7 @@
 //! The process's limit on open files.
 
+use std::io;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the limit on open files to the most the system allows this process, and returns it;
@@ -17,6 +19,16 @@ pub fn raise_descriptor_limit() -> Option<u64> {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
     }
+}
+
+/// Whether the process or the system ran out of files or memory: no fault of the disk, and taking
+/// one disk after the other out for it would end the store.
+#[must_use]
+pub fn is_process_limit(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    error.kind() == io::ErrorKind::OutOfMemory
+        || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub mod tasks;
 
 pub use buffer::{ALIGNMENT, AlignedBuf, align_up};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{is_process_limit, raise_descriptor_limit};
 pub use disk::{CreateOptions, Disk, DiskFile, DiskRef, FileRef, read_exact_at};
 pub use lock::{DiskLock, LockError};
 pub use planted::planted;

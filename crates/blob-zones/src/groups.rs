@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use strongroom_base::{CreateOptions, DiskRef, FileRef, planted, tasks};
+use strongroom_base::{CreateOptions, DiskRef, FileRef, is_process_limit, planted, tasks};
 use strongroom_blob::{Error, ErrorKind, Result};
 use strongroom_zones::{DiskHandle, DiskId, MemberIndex, OutReason, StoreId, Superblock};
 
@@ -377,15 +377,6 @@ impl Store {
 
 pub(crate) fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StorageFull
-}
-
-/// Whether the process or the system ran out of files or memory: no fault of the disk, and taking
-/// one disk after the other out for it would end the store.
-pub(crate) fn is_process_limit(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    error.kind() == io::ErrorKind::OutOfMemory
-        || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 /// The disk of each shard: members in turn, and the disks of a member in turn.

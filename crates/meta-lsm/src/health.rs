@@ -2,44 +2,31 @@
 //!
 //! One thread per disk looks whether it is still the disk it was, and probes it while it is out: a
 //! disk that hangs holds up only its own thread. One more thread copies the log to members whose
-//! disk is back, and makes views for members that have none.
+//! disk is back, and makes views for members that have none. A third (`hung`) looks at no disk and
+//! puts out those whose thread is stuck.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use strongroom_base::{CreateOptions, Disk, tasks};
-use strongroom_zones::{DiskHandle, DiskId, OutReason, Store, Superblock};
+use strongroom_base::tasks;
+use strongroom_zones::{DiskHandle, Store};
 
 use crate::committer::Message;
 use crate::follower;
-use crate::space::{ADMIT_SPACE_MIN_BYTES, CONTENT_SPACE_MIN_BYTES};
+use crate::hung::HungWatch;
 use crate::state::{State, ViewSlot};
 use crate::view::ViewFactory;
+use crate::watch::{AdmitHook, Watch};
 
-/// A disk that failed is probed again after this long, twice as long each time it fails again.
-const PROBE_AFTER: Duration = Duration::from_secs(1);
-/// A disk that was in service for this long without failing has a clean record again.
-const STEADY_AFTER: Duration = Duration::from_secs(60);
-/// After so many looks in a row a disk that alone is full goes out: by then the others, which may fill
-/// at the same time, were measured too.
-const CROWDED_LOOKS: u32 = 3;
-/// Longest time between two probes.
-const PROBE_AFTER_MAX: Duration = Duration::from_secs(60);
 /// How long one thread waits for another that opens views, and how often it looks.
 const OPENING_LIMIT: Duration = Duration::from_secs(10);
 const OPENING_POLL: Duration = Duration::from_millis(5);
 /// How long no view may get further before recovery gives up for now, and how often it looks.
 const PRIMARY_LIMIT: Duration = Duration::from_secs(30);
 const PRIMARY_POLL: Duration = Duration::from_millis(5);
-/// File a probe writes, syncs and removes.
-const PROBE_FILE: &str = "probe";
-
-/// Called with a disk that came back into service.
-pub type AdmitHook = Arc<dyn Fn(&DiskHandle) + Send + Sync>;
 
 /// The views of the members.
 pub struct Views {
@@ -293,28 +280,28 @@ pub fn start(
     interval: Duration,
     hook: AdmitHook,
 ) {
+    let mut hung = HungWatch::new(store.clone(), store.opened().options.hang_limit);
     for disk in store.opened().disks.all() {
         if disk.disk.is_none() {
             continue;
         }
-        let (store, state, disk) = (store.clone(), Arc::clone(state), Arc::clone(disk));
-        let hook = Arc::clone(&hook);
+        let (state, hook) = (Arc::clone(state), Arc::clone(&hook));
+        let pulse = hung.attend(disk);
+        let mut watch = Watch::new(store.clone(), Arc::clone(disk), Arc::clone(&state), pulse);
         tasks::spawn_thread(&format!("health {}", disk.name), move || {
-            let mut watch = Watch {
-                store,
-                disk,
-                state: Arc::clone(&state),
-                probe_in: Duration::ZERO,
-                backoff: PROBE_AFTER,
-                steady: Duration::ZERO,
-                crowded_looks: 0,
-            };
             while !state.is_stopping() {
                 watch.look(interval, &hook);
                 tasks::sleep_thread(interval);
             }
         });
     }
+    let watched = Arc::clone(state);
+    tasks::spawn_thread("hung disks", move || {
+        while !watched.is_stopping() {
+            hung.check(interval);
+            tasks::sleep_thread(interval);
+        }
+    });
     let (store, state, views) = (store.clone(), Arc::clone(state), Arc::clone(views));
     tasks::spawn_thread("rejoin", move || {
         while !state.is_stopping() {
@@ -322,132 +309,6 @@ pub fn start(
             tasks::sleep_thread(interval);
         }
     });
-}
-
-/// The look at one disk.
-struct Watch {
-    store: Store,
-    disk: Arc<DiskHandle>,
-    state: Arc<State>,
-    probe_in: Duration,
-    backoff: Duration,
-    /// How long it has been in service without a failure.
-    steady: Duration,
-    /// How many looks in a row it alone had no room for the log.
-    crowded_looks: u32,
-}
-
-impl Watch {
-    fn look(&mut self, interval: Duration, hook: &AdmitHook) {
-        let disks = &self.store.opened().disks;
-        let id = self.disk.id;
-        match self.disk.out_reason() {
-            None => {
-                let identified = self.identify();
-                if let Err(why) = identified {
-                    disks.take_out(id, OutReason::Absent(why));
-                } else if let Err(error) = self.store.renew_promise(&self.disk) {
-                    disks.take_out(id, OutReason::Failed(error.to_string()));
-                } else {
-                    self.served_on(interval);
-                }
-            }
-            Some(reason) => {
-                let absent = matches!(reason, OutReason::Absent(_));
-                self.steady = Duration::ZERO;
-                if !absent && self.probe_in > Duration::ZERO {
-                    self.probe_in = self.probe_in.saturating_sub(interval);
-                    return;
-                }
-                if self.disk.is_settled() && self.identify().is_ok() && self.probe().is_ok() {
-                    hook(&self.disk);
-                    disks.admit(id);
-                }
-                // Also after it was admitted: each time it fails again costs a generation.
-                self.probe_in = self.backoff;
-                self.backoff = (self.backoff * 2).min(PROBE_AFTER_MAX);
-            }
-        }
-    }
-
-    /// Notes that nothing was wrong with it, and how full it is.
-    fn served_on(&mut self, interval: Duration) {
-        self.steady += interval;
-        if self.steady >= STEADY_AFTER {
-            self.backoff = PROBE_AFTER;
-            self.probe_in = Duration::ZERO;
-        }
-        if let Some(Ok((free, _))) = self.disk.disk.as_ref().map(|disk| disk.space()) {
-            self.note_space(free);
-        }
-    }
-
-    /// Notes how full it is; when it alone keeps the log from growing it goes out.
-    fn note_space(&mut self, free: u64) {
-        let (log_disks, majority) = self.log_disks();
-        let (space, id) = (&self.state.space, self.disk.id);
-        space.measured(id, free);
-        if !self.is_needed_by_log(&log_disks) || !space.is_crowded(id, &log_disks, majority) {
-            self.crowded_looks = 0;
-            return;
-        }
-        self.crowded_looks += 1;
-        if self.crowded_looks >= CROWDED_LOOKS {
-            self.crowded_looks = 0;
-            let why = format!("{free} bytes are free, too few for the log");
-            let disks = &self.store.opened().disks;
-            disks.take_out(id, OutReason::Failed(why));
-        }
-    }
-
-    /// Whether its member has its log on it, or on no disk yet.
-    fn is_needed_by_log(&self, log_disks: &[DiskId]) -> bool {
-        let disks = &self.store.opened().disks;
-        let member = |id: &DiskId| disks.find(*id).map(|disk| disk.member);
-        let others = log_disks.iter().filter(|id| **id != self.disk.id);
-        !others.map(member).any(|of| of == Some(self.disk.member))
-    }
-
-    /// The disks the log is on, and how many make a majority.
-    fn log_disks(&self) -> (Vec<DiskId>, usize) {
-        let log = self.store.reader();
-        (log.log_disks(), log.majority())
-    }
-
-    /// Whether the folder still holds this disk.
-    fn identify(&self) -> Result<(), String> {
-        let disk = self.disk.disk.as_ref().ok_or("no folder is configured")?;
-        let block = Superblock::read(&**disk).map_err(|error| error.to_string())?;
-        if block.disk != self.disk.id || block.store != self.store.opened().store {
-            return Err("another disk is in its folder".into());
-        }
-        Ok(())
-    }
-
-    /// Whether it can be written.
-    fn probe(&self) -> io::Result<()> {
-        let disk = self.disk.disk.as_ref().expect("it was identified");
-        let (free, _) = disk.space()?;
-        let (log_disks, majority) = self.log_disks();
-        let space = &self.state.space;
-        let needed = match space.have_room(self.disk.id, &log_disks, majority) {
-            true => CONTENT_SPACE_MIN_BYTES,
-            false => ADMIT_SPACE_MIN_BYTES,
-        };
-        if free < needed {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.state.space.measured(self.disk.id, free);
-        probe(&**disk)
-    }
-}
-
-fn probe(disk: &dyn Disk) -> io::Result<()> {
-    let _ = disk.remove(PROBE_FILE);
-    let file = disk.create(PROBE_FILE, CreateOptions::default())?;
-    file.write_at(0, &[7; 512])?;
-    file.sync()?;
-    disk.remove(PROBE_FILE)
 }
 
 /// Copies the log to members that can come back, and makes missing views.

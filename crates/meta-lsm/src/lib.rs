@@ -18,12 +18,14 @@ mod committer;
 mod fjall_view;
 mod follower;
 mod health;
+mod hung;
 mod memory_view;
 mod overlay;
 mod space;
 mod state;
 mod store;
 mod view;
+mod watch;
 
 pub use fjall_view::FjallViews;
 pub use memory_view::MemoryViews;

@@ -17,9 +17,10 @@ use strongroom_meta::{
 use strongroom_zones::{LogReader, LogStatus, Store, checksum64};
 
 use crate::committer::{Committer, Message, Submission};
-use crate::health::{self, AdmitHook, Views};
+use crate::health::{self, Views};
 use crate::state::State;
 use crate::view::{MARK_KEY, ViewFactory};
+use crate::watch::AdmitHook;
 
 /// Most transactions that wait for the commit thread; the next caller waits for a place.
 const SUBMISSION_COUNT_MAX: usize = 8192;

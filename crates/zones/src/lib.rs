@@ -27,4 +27,6 @@ pub use io::{DiskWriter, IoError, Pending};
 pub use log::{Append, CommitLog, LogReader, LogStatus, MemberStatus, Stalled};
 pub use open::{DiskSpec, OpenError, OpenOptions, OpenStore, open};
 pub use recover::{Prepared, RecoverError, Recovered, Store};
-pub use superblock::{DiskState, Promise, SUPERBLOCK_FORMAT, StoreId, Superblock, ZoneMember};
+pub use superblock::{
+    DiskState, Promise, SUPERBLOCK_FORMAT, StoreId, Superblock, SuperblockError, ZoneMember,
+};
