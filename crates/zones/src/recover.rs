@@ -93,7 +93,10 @@ impl Store {
         self.check_mark(&base, mark)?;
         shared.trust(1 << base.owner, Some(base.links.clone()));
         let mut log = CommitLog::new(Arc::clone(shared), &base);
-        if let Some(batch) = shared.chain_batch(base.tip) {
+        // The newest batch may be damaged everywhere, when the index has it: stamps then go on from
+        // the newest one that is not, never from zero, which would put new versions below old ones.
+        let newest = (1..=base.tip).rev().find_map(|n| shared.chain_batch(n));
+        if let Some(batch) = newest {
             log.stamp_mark = batch.header.stamp_mark;
             log.lock_clock = batch.header.lock_clock;
         }
