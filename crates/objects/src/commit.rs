@@ -92,10 +92,14 @@ impl Objects {
         }
     }
 
-    /// The bucket this name means now. Commits check that it still does (H14).
+    /// The bucket this name means now, if the account that is acted for owns it. Commits check that
+    /// it still does (H14). Every operation comes through here.
     pub(crate) async fn bucket(&self, name: &BucketName) -> Result<(BucketRef, BucketNameRecord)> {
         let record: Option<BucketNameRecord> = self.record(&keys::bucket_name(name)).await?;
         let record = record.ok_or(Error::NoSuchBucket)?;
+        if !self.reaches(&record) {
+            return Err(Error::AccessDenied);
+        }
         Ok((
             BucketRef {
                 name: name.clone(),
@@ -103,5 +107,12 @@ impl Objects {
             },
             record,
         ))
+    }
+
+    /// Whether the account this handle acts for may know more of the bucket than its name.
+    pub(crate) fn reaches(&self, bucket: &BucketNameRecord) -> bool {
+        self.acting_for
+            .as_ref()
+            .is_none_or(|owner| *owner == bucket.owner)
     }
 }

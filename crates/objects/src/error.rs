@@ -42,6 +42,9 @@ pub enum Error {
     /// 404.
     #[error("the bucket does not exist")]
     NoSuchBucket,
+    /// 403: the bucket belongs to another account than the one that is acted for.
+    #[error("access denied")]
+    AccessDenied,
     /// 404. `delete_marker` holds the marker's version when the current version is one (VE18).
     #[error("the key does not exist")]
     NoSuchKey { delete_marker: Option<VersionId> },

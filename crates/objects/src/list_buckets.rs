@@ -9,7 +9,8 @@ use crate::records::{BucketNameRecord, RecordFormat, keys};
 use crate::token;
 
 impl Objects {
-    /// A page of all buckets, in order of their names.
+    /// A page of the buckets this handle reaches, in order of their names. Buckets of others are
+    /// read and passed over: there is no index of buckets by owner.
     ///
     /// # Errors
     /// `InvalidArgument` (BK07).
@@ -19,7 +20,7 @@ impl Objects {
             let value = request.buckets_max.to_string();
             return Err(Error::invalid_argument("max-buckets", value, message));
         }
-        let after = match &request.continuation_token {
+        let mut after = match &request.continuation_token {
             None => None,
             Some(token) => {
                 let name =
@@ -28,24 +29,44 @@ impl Objects {
             }
         };
         let prefix = keys::bucket_names(&request.prefix);
-        let limit = request.buckets_max as usize;
-        let page = self.meta.scan(&prefix, after.as_deref(), limit).await?;
+        let buckets_max = request.buckets_max as usize;
         let mut output = ListBucketsOutput::default();
-        for (key, record) in &page.records {
-            let name = keys::bucket_name_of(key).ok_or_else(|| Error::Corrupt {
-                message: "a bucket has a name that is none".into(),
-            })?;
-            let record = BucketNameRecord::decode(&record.value)?;
-            output.buckets.push(BucketInfo {
-                name,
-                owner: record.owner,
-                created: record.created,
-            });
+        loop {
+            let page = self
+                .meta
+                .scan(&prefix, after.as_deref(), SCAN_RECORDS_MAX)
+                .await?;
+            for (key, record) in &page.records {
+                let record = BucketNameRecord::decode(&record.value)?;
+                if !self.reaches(&record) {
+                    continue;
+                }
+                if output.buckets.len() == buckets_max {
+                    let last = output.buckets.last();
+                    output.continuation_token =
+                        last.map(|bucket| token::write(bucket.name.as_str()));
+                    return Ok(output);
+                }
+                output.buckets.push(info(key, record)?);
+            }
+            match page.records.last() {
+                Some((key, _)) if page.more => after = Some(key.clone()),
+                _ => return Ok(output),
+            }
         }
-        if page.more {
-            let last = output.buckets.last();
-            output.continuation_token = last.map(|bucket| token::write(bucket.name.as_str()));
-        }
-        Ok(output)
     }
+}
+
+/// Names read at once: bounds the memory of a list among many buckets of others.
+const SCAN_RECORDS_MAX: usize = 1000;
+
+fn info(key: &[u8], record: BucketNameRecord) -> Result<BucketInfo> {
+    let name = keys::bucket_name_of(key).ok_or_else(|| Error::Corrupt {
+        message: "a bucket has a name that is none".into(),
+    })?;
+    Ok(BucketInfo {
+        name,
+        owner: record.owner,
+        created: record.created,
+    })
 }

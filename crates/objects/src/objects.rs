@@ -5,6 +5,7 @@ use std::sync::Arc;
 use strongroom_base::{Clock, Random};
 use strongroom_blob::BlobStore;
 use strongroom_meta::MetaStore;
+use strongroom_types::Owner;
 
 use crate::api::PART_SIZE_BYTES_MIN;
 
@@ -31,6 +32,8 @@ pub struct Objects {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) settings: Settings,
+    /// Whose buckets are reached; everybody's when none.
+    pub(crate) acting_for: Option<Owner>,
 }
 
 impl Objects {
@@ -49,6 +52,20 @@ impl Objects {
             clock,
             random,
             settings,
+            acting_for: None,
+        }
+    }
+
+    /// The domain as `owner` reaches it: every operation on a bucket of another is refused with
+    /// [`crate::Error::AccessDenied`], and lists of buckets show those of `owner` alone.
+    ///
+    /// Names become buckets in one function, so that no operation can forget it, and the bucket that
+    /// was allowed is the one that is used, whatever happens to its name meanwhile.
+    #[must_use]
+    pub fn acting_for(&self, owner: Owner) -> Self {
+        Self {
+            acting_for: Some(owner),
+            ..self.clone()
         }
     }
 }

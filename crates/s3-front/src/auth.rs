@@ -20,7 +20,7 @@ use http::{HeaderMap, Method};
 use strongroom_base::Timestamp;
 
 use self::canonical::Canonical;
-use self::credentials::{Credential, CredentialSource};
+use self::credentials::{Caller, CredentialSource};
 use self::key_cache::KeyCache;
 use self::scope::{AmzDate, Scope};
 use self::signing::{ALGORITHM, ChunkSigning, Signature, SigningKey};
@@ -58,8 +58,7 @@ pub struct Presented<'a> {
 /// A request whose signature holds.
 #[derive(Clone)]
 pub struct Authenticated {
-    pub access_key: String,
-    pub credential: Credential,
+    pub caller: Caller,
     pub payload: Payload,
 }
 
@@ -113,25 +112,35 @@ impl Authenticator<'_> {
         if !claim.presigned {
             self.check_skew(claim.date.seconds)?;
         }
+        let changes = self.credentials.changes();
+        self.keys.follow(changes);
         let access_key = claim.scope.access_key.clone();
-        let credential = self.credentials.look_up(&access_key).ok_or_else(|| {
-            FrontError::forbidden(
-                "InvalidAccessKeyId",
-                "the access key id you provided does not exist in our records",
-            )
-            .with("AWSAccessKeyId", &access_key)
-        })?;
+        let Some(credential) = self.credentials.look_up(&access_key) else {
+            return Err(self.refuse_unknown_key(presented, &claim));
+        };
         let scope_key = self.keys.key(&credential.secret_key, &claim.scope);
         let key = SigningKey::new(scope_key.key.clone(), &claim.scope, &claim.date);
         check_signature(presented, &claim, &key)?;
         self.keys
-            .keep(&scope_key, &credential.secret_key, &claim.scope);
+            .keep(&scope_key, &credential.secret_key, &claim.scope, changes);
         let payload = payload_of(&claim, &key)?;
-        Ok(Authenticated {
+        let caller = Caller {
+            account: credential.account,
             access_key,
-            credential,
-            payload,
-        })
+        };
+        Ok(Authenticated { caller, payload })
+    }
+
+    /// Does for an access key we do not know what is done for one we know, and refuses it whatever
+    /// comes out.
+    fn refuse_unknown_key(&self, presented: &Presented<'_>, claim: &Claim) -> FrontError {
+        let key = SigningKey::new(self.keys.decoy(&claim.scope), &claim.scope, &claim.date);
+        let _ = check_signature(presented, claim, &key);
+        FrontError::forbidden(
+            "InvalidAccessKeyId",
+            "the access key id you provided does not exist in our records",
+        )
+        .with("AWSAccessKeyId", &claim.scope.access_key)
     }
 
     fn query_claim(&self, presented: &Presented<'_>) -> Result<Claim> {

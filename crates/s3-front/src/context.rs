@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use http::HeaderMap;
 use s3s::{S3Error, S3ErrorCode, S3Result};
-use strongroom_types::Owner;
 
+use crate::auth::credentials::Caller;
 use crate::body::{BodyPlan, Failure, Trailer};
 use crate::error::{FrontError, Result};
 
@@ -30,7 +30,7 @@ pub const KEPT_FROM_S3S: [&str; 15] = [
 
 /// One request's own.
 pub struct RequestContext {
-    pub owner: Owner,
+    pub caller: Caller,
     /// All headers, as they were signed.
     pub headers: HeaderMap,
     /// Set for operations that stream their body.
@@ -52,9 +52,9 @@ pub type ContextRef = Arc<RequestContext>;
 impl RequestContext {
     /// A context for a request that has not failed.
     #[must_use]
-    pub fn new(owner: Owner, headers: HeaderMap, body: Option<StreamedBody>) -> Self {
+    pub fn new(caller: Caller, headers: HeaderMap, body: Option<StreamedBody>) -> Self {
         Self {
-            owner,
+            caller,
             headers,
             body,
             error: Mutex::new(None),

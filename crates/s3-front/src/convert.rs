@@ -249,12 +249,16 @@ pub fn wire_checksum_type(checksum: &Checksum) -> s3s::dto::ChecksumType {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use strongroom_types::Owner;
+    use crate::auth::credentials::{Caller, root_account};
 
     fn context(name: &'static str, value: &str) -> RequestContext {
         let mut headers = HeaderMap::new();
         headers.insert(name, value.parse().unwrap());
-        RequestContext::new(Owner::new("1").unwrap(), headers, None)
+        let caller = Caller {
+            account: root_account().into(),
+            access_key: "root".to_owned(),
+        };
+        RequestContext::new(caller, headers, None)
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl FrontError {
         self
     }
 
-    fn with_header(mut self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn with_header(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((HeaderName::from_static(name), value));
         }
@@ -199,6 +199,7 @@ const fn code_of(error: &Error) -> (StatusCode, &'static str) {
     use StatusCode as S;
     match error {
         Error::NoSuchBucket => (S::NOT_FOUND, "NoSuchBucket"),
+        Error::AccessDenied => (S::FORBIDDEN, "AccessDenied"),
         Error::NoSuchKey { .. } => (S::NOT_FOUND, "NoSuchKey"),
         Error::NoSuchUpload => (S::NOT_FOUND, "NoSuchUpload"),
         Error::NoSuchVersion => (S::NOT_FOUND, "NoSuchVersion"),
@@ -309,6 +310,7 @@ mod tests {
     fn every_domain_error_has_its_code_and_status() {
         // PR01, PR02, ER01
         let cases = [
+            (Error::AccessDenied, 403, "AccessDenied"),
             (Error::NoSuchBucket, 404, "NoSuchBucket"),
             (
                 Error::NoSuchKey {

@@ -10,6 +10,7 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 use strongroom_base::Clock;
 use strongroom_objects::Objects;
 
+use crate::auth::credentials::Caller;
 use crate::context::ContextRef;
 use crate::error::FrontError;
 use crate::ops;
@@ -17,19 +18,28 @@ use crate::ops;
 /// S3 over the domain.
 #[derive(Clone)]
 pub struct S3Front {
-    pub(crate) objects: Arc<Objects>,
+    /// The domain as the caller of one request reaches it.
+    pub(crate) objects: Objects,
     pub(crate) region: String,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl S3Front {
-    /// S3 over `objects`, in one region.
+    /// S3 over `objects`, in one region. Each request acts for its caller.
     #[must_use]
     pub fn new(objects: Arc<Objects>, region: String, clock: Arc<dyn Clock>) -> Self {
         Self {
-            objects,
+            objects: Objects::clone(&objects),
             region,
             clock,
+        }
+    }
+
+    /// The same for the account that sent a request: the only way to an operation.
+    fn acting_for(&self, caller: &Caller) -> Self {
+        Self {
+            objects: self.objects.acting_for(caller.owner()),
+            ..self.clone()
         }
     }
 }
@@ -52,7 +62,8 @@ macro_rules! connect {
                             error.message,
                         ));
                     };
-                    context.answer($run(self, &context, request.input).await)
+                    let front = self.acting_for(&context.caller);
+                    context.answer($run(&front, &context, request.input).await)
                 }
             )*
         }
@@ -64,6 +75,10 @@ connect! {
     create_bucket: CreateBucketInput => CreateBucketOutput in ops::create_bucket::run;
     head_bucket: HeadBucketInput => HeadBucketOutput in ops::bucket::head;
     delete_bucket: DeleteBucketInput => DeleteBucketOutput in ops::bucket::delete;
+    get_bucket_acl: GetBucketAclInput => GetBucketAclOutput in ops::acl::get_bucket;
+    put_bucket_acl: PutBucketAclInput => PutBucketAclOutput in ops::acl::put_bucket;
+    get_object_acl: GetObjectAclInput => GetObjectAclOutput in ops::acl::get_object;
+    put_object_acl: PutObjectAclInput => PutObjectAclOutput in ops::acl::put_object;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput in ops::bucket::location;
     get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput
         in ops::bucket::versioning;

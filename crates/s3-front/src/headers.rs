@@ -12,7 +12,8 @@ use crate::route::is_header_or_signature;
 use crate::target::Target;
 
 /// Headers we act on, or that ask for nothing.
-const KNOWN: [&str; 27] = [
+const KNOWN: [&str; 33] = [
+    "x-amz-acl",
     "x-amz-checksum-algorithm",
     "x-amz-checksum-crc32",
     "x-amz-checksum-crc32c",
@@ -31,6 +32,11 @@ const KNOWN: [&str; 27] = [
     "x-amz-date",
     "x-amz-decoded-content-length",
     "x-amz-expected-bucket-owner",
+    "x-amz-grant-full-control",
+    "x-amz-grant-read",
+    "x-amz-grant-read-acp",
+    "x-amz-grant-write",
+    "x-amz-grant-write-acp",
     "x-amz-metadata-directive",
     "x-amz-mp-object-size",
     "x-amz-optional-object-attributes",
@@ -43,8 +49,7 @@ const KNOWN: [&str; 27] = [
 ];
 
 /// Headers that ask for what is so anyway when they have one of these values.
-const KNOWN_VALUES: [(&str, &[&str]); 5] = [
-    ("x-amz-acl", &["private", "bucket-owner-full-control"]),
+const KNOWN_VALUES: [(&str, &[&str]); 4] = [
     ("x-amz-storage-class", &["STANDARD"]),
     ("x-amz-object-ownership", &["BucketOwnerEnforced"]),
     ("x-amz-bucket-object-lock-enabled", &["false", "False"]),
@@ -54,7 +59,7 @@ const KNOWN_VALUES: [(&str, &[&str]); 5] = [
 /// Refuses what we would otherwise ignore.
 ///
 /// # Errors
-/// `NotImplemented` naming the header, `InvalidStorageClass`, `InvalidArgument` for an unknown ACL.
+/// `NotImplemented` naming the header, `InvalidStorageClass`.
 pub fn refuse_unknown(headers: &HeaderMap) -> Result<()> {
     for (name, value) in headers {
         let name = name.as_str();
@@ -96,7 +101,8 @@ fn check_storage_class(class: &str) -> Result<()> {
     .with("StorageClassRequested", class))
 }
 
-/// Checks `x-amz-expected-bucket-owner` against the one account there is (PR06).
+/// Checks the expected bucket owners against the caller's account, which owns every bucket that the
+/// request reaches (PR06).
 ///
 /// # Errors
 /// `InvalidBucketOwnerAWSAccountID`, `AccessDenied`.
@@ -173,8 +179,7 @@ mod tests {
             ("x-amz-bucket-object-lock-enabled", "true"),
             ("x-amz-tagging", "a=b"),
             ("x-amz-website-redirect-location", "/x"),
-            ("x-amz-grant-read", "id=1"),
-            ("x-amz-acl", "public-read"),
+            ("x-amz-grant-everything", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-mfa", "1 2"),
             ("x-amz-bypass-governance-retention", "true"),

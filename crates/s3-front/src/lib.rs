@@ -6,11 +6,14 @@
 //!
 //! Invariants
 //! - Nothing but health is answered before the signature was verified.
+//! - An operation acts for the account that signed the request and reaches its buckets alone.
 //! - An operation sees no byte, header or parameter that was not covered by what was verified, and no
 //!   content is committed before the body ended as it was declared.
 //! - What we do not implement answers `501 NotImplemented`; nothing is accepted and ignored.
 //! - Secrets and signatures are never logged.
 
+mod access;
+mod acl;
 pub mod auth;
 pub mod body;
 mod context;
@@ -29,7 +32,8 @@ pub mod target;
 mod time_format;
 
 pub use auth::credentials::{
-    Credential, CredentialSource, Credentials, ROOT_ACCOUNT_ID, ROOT_OWNER_ID, SecretKey,
+    Caller, Credential, CredentialSource, Credentials, ROOT_ACCOUNT_ID, ROOT_OWNER_ID, SecretKey,
+    SharedCredentials, root_account,
 };
 pub use error::FrontError;
 pub use front::S3Front;

@@ -1,5 +1,6 @@
 //! The operations: each reads its input, calls the domain, and writes its answer.
 
+pub mod acl;
 pub mod bucket;
 pub mod complete_upload;
 pub mod copy_object;
@@ -19,24 +20,33 @@ use s3s::S3Response;
 use s3s::dto::{EncodingType, Initiator, Owner as WireOwner};
 use strongroom_types::Owner;
 
+use crate::context::RequestContext;
 use crate::error::{FrontError, Result};
 use crate::target::percent_encode;
 
 /// Result of an operation.
 pub type Answer<T> = Result<S3Response<T>>;
 
-fn wire_owner(owner: &Owner) -> WireOwner {
+/// An owner as answers show it. The name for people is known of the caller's own account.
+fn wire_owner(context: &RequestContext, owner: &Owner) -> WireOwner {
     WireOwner {
-        display_name: None,
+        display_name: display_name(context, owner),
         id: Some(owner.as_str().to_owned()),
     }
 }
 
-fn wire_initiator(owner: &Owner) -> Initiator {
+fn wire_initiator(context: &RequestContext, owner: &Owner) -> Initiator {
     Initiator {
-        display_name: None,
+        display_name: display_name(context, owner),
         id: Some(owner.as_str().to_owned()),
     }
+}
+
+fn display_name(context: &RequestContext, owner: &Owner) -> Option<String> {
+    let account = &context.caller.account;
+    let name = account.display_name.as_ref();
+    name.filter(|_| account.owner() == *owner)
+        .map(ToString::to_string)
 }
 
 /// How a list writes keys: as they are, or escaped so that XML can hold them.

@@ -30,6 +30,7 @@ macro_rules! operations {
 
 operations! {
     ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation, GetBucketVersioning,
+    GetBucketAcl, PutBucketAcl, GetObjectAcl, PutObjectAcl,
     ListObjects, ListObjectsV2, ListMultipartUploads, DeleteObjects,
     PutObject, CopyObject, GetObject, HeadObject, DeleteObject,
     CreateMultipartUpload, UploadPart, CompleteMultipartUpload,
@@ -37,6 +38,13 @@ operations! {
 }
 
 impl Operation {
+    /// Whether it is not about a bucket that must be there and be the caller's. Whatever is not named
+    /// here passes the gate of [`crate::access`].
+    #[must_use]
+    pub const fn needs_no_bucket(self) -> bool {
+        matches!(self, Self::ListBuckets | Self::CreateBucket)
+    }
+
     /// Whether the body is content to be stored, and so is streamed.
     #[must_use]
     pub const fn streams_body(self) -> bool {
@@ -54,6 +62,8 @@ impl Operation {
                 "prefix",
                 "bucket-region",
             ],
+            Self::GetBucketAcl | Self::PutBucketAcl => &["acl"],
+            Self::GetObjectAcl | Self::PutObjectAcl => &["acl", "versionId"],
             Self::GetBucketLocation => &["location"],
             Self::GetBucketVersioning => &["versioning"],
             Self::ListObjects => &["prefix", "delimiter", "encoding-type", "max-keys", "marker"],
@@ -160,6 +170,10 @@ fn candidate(
     let copies = headers.contains_key("x-amz-copy-source");
     let operation = match (method.as_str(), level) {
         ("GET", Level::Service) => O::ListBuckets,
+        ("GET", Level::Bucket) if has("acl") => O::GetBucketAcl,
+        ("PUT", Level::Bucket) if has("acl") => O::PutBucketAcl,
+        ("GET", Level::Object) if has("acl") => O::GetObjectAcl,
+        ("PUT", Level::Object) if has("acl") => O::PutObjectAcl,
         ("GET", Level::Bucket) if has("location") => O::GetBucketLocation,
         ("GET", Level::Bucket) if has("versioning") => O::GetBucketVersioning,
         ("GET", Level::Bucket) if has("uploads") => O::ListMultipartUploads,
@@ -247,6 +261,10 @@ mod tests {
             ("DELETE", "/b", false, "DeleteBucket"),
             ("GET", "/b?location", false, "GetBucketLocation"),
             ("GET", "/b?versioning", false, "GetBucketVersioning"),
+            ("GET", "/b?acl", false, "GetBucketAcl"),
+            ("PUT", "/b?acl", false, "PutBucketAcl"),
+            ("GET", "/b/k?acl", false, "GetObjectAcl"),
+            ("PUT", "/b/k?acl&versionId=null", false, "PutObjectAcl"),
             ("GET", "/b?prefix=a&max-keys=3", false, "ListObjects"),
             (
                 "GET",
@@ -288,7 +306,8 @@ mod tests {
             ("PUT", "/b?versioning", "NotImplemented"),
             ("PUT", "/b?policy", "NotImplemented"),
             ("GET", "/b?replication", "NotImplemented"),
-            ("GET", "/b/k?acl", "NotImplemented"),
+            ("DELETE", "/b/k?acl", "NotImplemented"),
+            ("PUT", "/b/k?acl&tagging", "NotImplemented"),
             ("GET", "/b/k?attributes", "NotImplemented"),
             ("GET", "/b?anything=1", "NotImplemented"),
             ("POST", "/b/k?restore", "NotImplemented"),

@@ -22,6 +22,8 @@ use strongroom_base::{Clock, Random};
 use strongroom_objects::Objects;
 use tracing::Instrument as _;
 
+use crate::access;
+use crate::acl;
 use crate::auth::credentials::CredentialSource;
 use crate::auth::key_cache::KeyCache;
 use crate::auth::{Authenticator, Presented};
@@ -161,6 +163,7 @@ impl FrontService {
                 let key = target.and_then(|target| target.key.as_deref());
                 let version = target.and_then(|target| target.parameter("versionId"));
                 let error = error.about(bucket, key, version);
+                let error = with_region(error, &method, target, &self.inner.settings.region);
                 error_response(&error, &method, &path, &ids)
             }
         };
@@ -237,7 +240,8 @@ impl Inner {
             tracing::error!(?error, "the operation gave no answer");
             FrontError::internal()
         })?;
-        finish(response, &context).await
+        let answer = finish(response, &context).await;
+        answer.map_err(|error| acl::name_malformed(operation, error))
     }
 
     /// Authenticates the request, refuses what we do not do, and prepares the body.
@@ -264,11 +268,13 @@ impl Inner {
         })?;
         headers::take_from_query(target, &mut headers)?;
         headers::refuse_unknown(&headers)?;
-        headers::check_expected_owner(&headers, &authenticated.credential.account_id)?;
         refuse_forms(method, &headers)?;
         let operation = route::resolve(method, target, &headers)?;
+        let caller = authenticated.caller;
+        let objects = self.parts.objects.acting_for(caller.owner());
+        access::check(&objects, &caller, operation, target, &headers).await?;
+        acl::check_headers(operation, &headers, &caller.owner())?;
         let plan = BodyPlan::new(&headers, &authenticated.payload)?;
-        let owner = authenticated.credential.owner;
         if operation.streams_body() {
             let failure = Failure::default();
             let (mut stream, trailer) = plan.clone().stream(raw, failure.clone(), received.clone());
@@ -287,12 +293,12 @@ impl Inner {
             let frames = stream
                 .map_ok(http_body::Frame::data)
                 .map_err(|error| std::io::Error::other(error.message));
-            let context = RequestContext::new(owner, headers, Some(body));
+            let context = RequestContext::new(caller, headers, Some(body));
             let body = s3s::Body::http_body_unsync(StreamBody::new(frames));
             return Ok((operation, Arc::new(context), body));
         }
         let content = plan.read_whole(raw, received.clone()).await?;
-        let context = RequestContext::new(owner, headers, None);
+        let context = RequestContext::new(caller, headers, None);
         Ok((operation, Arc::new(context), s3s::Body::from(content)))
     }
 }
@@ -311,6 +317,21 @@ fn refuse_forms(method: &Method, headers: &HeaderMap) -> Result<()> {
         return Err(FrontError::not_implemented("multipart/form-data"));
     }
     Ok(())
+}
+
+/// SDKs look for a bucket's region with HeadBucket, also where they may not read it (BK08). There is
+/// one region here, which a wrong signature is told as well.
+fn with_region(
+    error: FrontError,
+    method: &Method,
+    target: Option<&Target>,
+    region: &str,
+) -> FrontError {
+    let names_bucket = target.is_some_and(|target| target.bucket.is_some() && target.key.is_none());
+    if method == Method::HEAD && names_bucket && error.status == StatusCode::FORBIDDEN {
+        return error.with_header("x-amz-bucket-region", region);
+    }
+    error
 }
 
 /// Whether the client sends its body only once it is told to go on, or has an answer.

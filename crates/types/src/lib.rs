@@ -4,6 +4,7 @@
 //! [`Checksum`] has as many bytes as its algorithm gives. So the domain checks nothing twice and the
 //! wire layer has one place to turn bad input into an error. No I/O, no clock, no randomness.
 
+mod account;
 mod bucket_name;
 mod checksum;
 mod etag;
@@ -13,6 +14,7 @@ mod part_number;
 mod upload_id;
 mod version_id;
 
+pub use account::{Account, AccountError, AccountId, CanonicalId, DisplayName, EmailAddress};
 pub use bucket_name::{BUCKET_NAMES_RESERVED, BucketName, BucketNameError};
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumError, ChecksumType};
 pub use etag::{ETag, ETagError};

@@ -2,13 +2,16 @@
 
 use s3s::S3Response;
 use s3s::dto::{CreateBucketConfiguration, CreateBucketInput, CreateBucketOutput};
-use strongroom_objects::CreateBucket;
+use strongroom_objects::{CreateBucket, Error};
 
 use super::Answer;
 use crate::context::ContextRef;
 use crate::convert::bucket_name;
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
+
+/// The region in which S3 answers 200 to the owner who makes a bucket again.
+const FIRST_REGION: &str = "us-east-1";
 
 /// CreateBucket: in our region only (BK04).
 pub async fn run(
@@ -23,9 +26,13 @@ pub async fn run(
     let location = format!("/{bucket}");
     let request = CreateBucket {
         bucket,
-        owner: context.owner.clone(),
+        owner: context.caller.owner(),
     };
-    front.objects.create_bucket(request).await?;
+    match front.objects.create_bucket(request).await {
+        // BK03: where clients were never told otherwise, making a bucket again is no error.
+        Err(Error::BucketAlreadyOwnedByYou) if front.region == FIRST_REGION => {}
+        made => made?,
+    }
     Ok(S3Response::new(CreateBucketOutput {
         location: Some(location),
     }))

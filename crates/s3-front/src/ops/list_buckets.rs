@@ -42,7 +42,7 @@ pub async fn run(
     Ok(S3Response::new(ListBucketsOutput {
         buckets: Some(buckets.collect()),
         continuation_token: page.continuation_token,
-        owner: Some(wire_owner(&context.owner)),
+        owner: Some(wire_owner(context, &context.caller.owner())),
         prefix: input.prefix,
     }))
 }

@@ -8,7 +8,7 @@ use s3s::dto::{
 use strongroom_objects::{ListObjects, ListStart, ListedObject};
 
 use super::{Answer, KeyEncoding, wire_owner};
-use crate::context::ContextRef;
+use crate::context::{ContextRef, RequestContext};
 use crate::convert::{bucket_name, page_size, wire_etag, wire_size};
 use crate::front::S3Front;
 use crate::time_format::wire;
@@ -16,7 +16,7 @@ use crate::time_format::wire;
 /// ListObjects.
 pub async fn v1(
     front: &S3Front,
-    _context: &ContextRef,
+    context: &ContextRef,
     input: ListObjectsInput,
 ) -> Answer<ListObjectsOutput> {
     let encoding = KeyEncoding::new(input.encoding_type.as_ref())?;
@@ -40,7 +40,7 @@ pub async fn v1(
         marker: Some(encoding.write(&input.marker.unwrap_or_default())),
         max_keys: Some(shown_max(keys_max)),
         is_truncated: Some(truncated),
-        contents: Some(objects(page.objects, encoding, true)),
+        contents: Some(objects(page.objects, encoding, Some(context))),
         common_prefixes: Some(prefixes(page.common_prefixes, encoding)),
         delimiter: text(input.delimiter),
         next_marker: text(next_marker),
@@ -52,7 +52,7 @@ pub async fn v1(
 /// ListObjectsV2.
 pub async fn v2(
     front: &S3Front,
-    _context: &ContextRef,
+    context: &ContextRef,
     input: ListObjectsV2Input,
 ) -> Answer<ListObjectsV2Output> {
     let encoding = KeyEncoding::new(input.encoding_type.as_ref())?;
@@ -72,7 +72,7 @@ pub async fn v2(
     let page = front.objects.list_objects(request).await?;
     let truncated = page.truncated();
     let count = page.objects.len() + page.common_prefixes.len();
-    let with_owner = input.fetch_owner == Some(true);
+    let owner_for = (input.fetch_owner == Some(true)).then_some(&**context);
     let text = |text: Option<String>| text.map(|text| encoding.write(&text));
     Ok(S3Response::new(ListObjectsV2Output {
         name: Some(input.bucket),
@@ -82,7 +82,7 @@ pub async fn v2(
         continuation_token: input.continuation_token,
         is_truncated: Some(truncated),
         next_continuation_token: page.continuation_token.filter(|_| truncated),
-        contents: Some(objects(page.objects, encoding, with_owner)),
+        contents: Some(objects(page.objects, encoding, owner_for)),
         common_prefixes: Some(prefixes(page.common_prefixes, encoding)),
         delimiter: text(input.delimiter),
         encoding_type: encoding.wire(),
@@ -96,7 +96,11 @@ fn shown_max(keys_max: u32) -> i32 {
     i32::try_from(keys_max.min(strongroom_objects::LIST_PAGE_MAX)).unwrap_or(i32::MAX)
 }
 
-fn objects(listed: Vec<ListedObject>, encoding: KeyEncoding, with_owner: bool) -> Vec<Object> {
+fn objects(
+    listed: Vec<ListedObject>,
+    encoding: KeyEncoding,
+    owner_for: Option<&RequestContext>,
+) -> Vec<Object> {
     let wire_object = |object: ListedObject| Object {
         checksum_algorithm: object
             .checksum_algorithm
@@ -107,7 +111,7 @@ fn objects(listed: Vec<ListedObject>, encoding: KeyEncoding, with_owner: bool) -
         e_tag: Some(wire_etag(object.etag)),
         key: Some(encoding.write(object.key.as_str())),
         last_modified: Some(wire(object.last_modified)),
-        owner: with_owner.then(|| wire_owner(&object.owner)),
+        owner: owner_for.map(|context| wire_owner(context, &object.owner)),
         restore_status: None,
         size: Some(wire_size(object.size)),
         storage_class: Some(ObjectStorageClass::from(object.storage_class)),

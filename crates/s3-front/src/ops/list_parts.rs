@@ -18,7 +18,7 @@ use crate::time_format::wire;
 /// ListParts.
 pub async fn run(
     front: &S3Front,
-    _context: &ContextRef,
+    context: &ContextRef,
     input: ListPartsInput,
 ) -> Answer<ListPartsOutput> {
     let parts_max = page_size("max-parts", input.max_parts)?;
@@ -46,12 +46,12 @@ pub async fn run(
         checksum_algorithm: checksum
             .map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
         checksum_type: checksum.map(|(_, kind)| ChecksumType::from_static(kind.name())),
-        initiator: Some(wire_initiator(&page.owner)),
+        initiator: Some(wire_initiator(context, &page.owner)),
         is_truncated: Some(next.is_some()),
         key: Some(input.key),
         max_parts: i32::try_from(parts_max.min(LIST_PAGE_MAX)).ok(),
         next_part_number_marker: next,
-        owner: Some(wire_owner(&page.owner)),
+        owner: Some(wire_owner(context, &page.owner)),
         part_number_marker: Some(marker),
         parts: Some(page.parts.into_iter().map(wire_part).collect()),
         storage_class: Some(StorageClass::from(page.storage_class)),

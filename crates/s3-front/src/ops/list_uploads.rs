@@ -9,7 +9,7 @@ use strongroom_objects::{LIST_PAGE_MAX, ListUploads, ListedUpload};
 use strongroom_types::UploadId;
 
 use super::{Answer, KeyEncoding, wire_initiator, wire_owner};
-use crate::context::ContextRef;
+use crate::context::{ContextRef, RequestContext};
 use crate::convert::{bucket_name, page_size};
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
@@ -18,7 +18,7 @@ use crate::time_format::wire;
 /// ListMultipartUploads.
 pub async fn run(
     front: &S3Front,
-    _context: &ContextRef,
+    context: &ContextRef,
     input: ListMultipartUploadsInput,
 ) -> Answer<ListMultipartUploadsOutput> {
     let encoding = KeyEncoding::new(input.encoding_type.as_ref())?;
@@ -44,7 +44,7 @@ pub async fn run(
     let uploads = page
         .uploads
         .iter()
-        .map(|upload| wire_upload(upload, encoding));
+        .map(|upload| wire_upload(context, upload, encoding));
     Ok(S3Response::new(ListMultipartUploadsOutput {
         bucket: Some(input.bucket),
         common_prefixes: Some(prefixes.collect()),
@@ -73,7 +73,11 @@ fn upload_id_marker(key_marker: &str, text: Option<&str>) -> Result<Option<Uploa
     text.map(parse).transpose()
 }
 
-fn wire_upload(upload: &ListedUpload, encoding: KeyEncoding) -> MultipartUpload {
+fn wire_upload(
+    context: &RequestContext,
+    upload: &ListedUpload,
+    encoding: KeyEncoding,
+) -> MultipartUpload {
     MultipartUpload {
         checksum_algorithm: upload
             .checksum
@@ -82,9 +86,9 @@ fn wire_upload(upload: &ListedUpload, encoding: KeyEncoding) -> MultipartUpload 
             .checksum
             .map(|(_, kind)| ChecksumType::from_static(kind.name())),
         initiated: Some(wire(upload.initiated)),
-        initiator: Some(wire_initiator(&upload.owner)),
+        initiator: Some(wire_initiator(context, &upload.owner)),
         key: Some(encoding.write(upload.key.as_str())),
-        owner: Some(wire_owner(&upload.owner)),
+        owner: Some(wire_owner(context, &upload.owner)),
         storage_class: Some(StorageClass::from(upload.storage_class.clone())),
         upload_id: Some(upload.upload_id.to_string()),
     }

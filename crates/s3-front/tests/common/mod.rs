@@ -14,22 +14,45 @@ use strongroom_blob::memory::MemoryBlobs;
 use strongroom_meta::memory::MemoryMeta;
 use strongroom_objects::{Objects, Settings};
 use strongroom_s3_front::{
-    BodyIdleMax, Credentials, FrontBody, FrontParts, FrontService, FrontSettings, Health, Observed,
-    Observer, OperationName,
+    BodyIdleMax, Credential, Credentials, FrontBody, FrontParts, FrontService, FrontSettings,
+    Health, Observed, Observer, OperationName, SecretKey, SharedCredentials,
 };
+use strongroom_types::{Account, AccountId, CanonicalId, DisplayName};
 
 pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+pub const OTHER_ACCESS_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
+pub const OTHER_SECRET_KEY: &str = "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY";
+pub const OTHER_ACCOUNT_ID: &str = "444455556666";
+pub const OTHER_OWNER_ID: &str = "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be";
 pub const HOST: &str = "s3.example.com";
 /// 2013-05-24T00:00:00Z, the day of S3's published examples.
 pub const NOW_SECONDS: u64 = 1_369_353_600;
 pub const DATE: &str = "20130524T000000Z";
+
+/// Root, and one account more.
+pub fn two_accounts() -> Credentials {
+    let mut credentials = Credentials::root(ACCESS_KEY, SECRET_KEY);
+    let account = Account {
+        id: AccountId::new(OTHER_ACCOUNT_ID).unwrap(),
+        canonical_id: CanonicalId::new(OTHER_OWNER_ID).unwrap(),
+        display_name: Some(DisplayName::new("Other & Co").unwrap()),
+        email: None,
+    };
+    let credential = Credential {
+        secret_key: SecretKey::new(OTHER_SECRET_KEY),
+        account: Arc::new(account),
+    };
+    credentials.insert(OTHER_ACCESS_KEY, credential);
+    credentials
+}
 
 pub struct World {
     pub service: FrontService,
     pub clock: Arc<ManualClock>,
     pub blobs: Arc<MemoryBlobs>,
     pub observed: Arc<Watcher>,
+    pub credentials: Arc<SharedCredentials>,
 }
 
 #[derive(Default)]
@@ -100,6 +123,10 @@ impl World {
     }
 
     pub fn with_domain(base_domain: Option<&str>) -> Self {
+        Self::in_region("us-east-1", base_domain)
+    }
+
+    pub fn in_region(region: &str, base_domain: Option<&str>) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp(NOW_SECONDS * 1_000_000_000)));
         let random = Arc::new(SeededRandom::new(1));
         let blobs = MemoryBlobs::new();
@@ -114,16 +141,17 @@ impl World {
             settings,
         );
         let observed = Arc::new(Watcher::default());
+        let credentials = Arc::new(SharedCredentials::new(two_accounts()));
         let parts = FrontParts {
             objects: Arc::new(objects),
-            credentials: Arc::new(Credentials::root(ACCESS_KEY, SECRET_KEY)),
+            credentials: Arc::clone(&credentials) as _,
             health: Arc::new(ReadOnly),
             observer: Arc::clone(&observed) as _,
             clock: Arc::clone(&clock) as _,
             random,
         };
         let settings = FrontSettings {
-            region: "us-east-1".to_owned(),
+            region: region.to_owned(),
             base_domain: base_domain.map(str::to_owned),
         };
         Self {
@@ -131,6 +159,7 @@ impl World {
             clock,
             blobs,
             observed,
+            credentials,
         }
     }
 
@@ -226,6 +255,13 @@ impl Call {
 
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.insert(name, value.parse().unwrap());
+        self
+    }
+
+    /// As the second account.
+    pub fn by_other(mut self) -> Self {
+        self.access_key = OTHER_ACCESS_KEY.to_owned();
+        self.secret_key = OTHER_SECRET_KEY.to_owned();
         self
     }
 
