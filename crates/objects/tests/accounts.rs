@@ -37,15 +37,15 @@ async fn a_bucket_that_changed_hands_is_not_reached_by_who_had_it() {
     // PR07
     let world = World::new();
     let one = world.objects.acting_for(owner("one"));
-    create(&world.objects, "b", "one").await;
-    one.head_bucket(&bucket("b")).await.unwrap();
-    one.delete_bucket(&bucket("b")).await.unwrap();
-    create(&world.objects, "b", "two").await;
+    create(&world.objects, "bucket", "one").await;
+    one.head_bucket(&bucket("bucket")).await.unwrap();
+    one.delete_bucket(&bucket("bucket")).await.unwrap();
+    create(&world.objects, "bucket", "two").await;
     assert_eq!(
-        one.put_object(put("b")).await.unwrap_err(),
+        one.put_object(put("bucket")).await.unwrap_err(),
         Error::AccessDenied
     );
-    let get = GetObject::new(bucket("b"), key("k"));
+    let get = GetObject::new(bucket("bucket"), key("k"));
     let answer = one.get_object(get.clone()).await;
     assert_eq!(answer.err(), Some(Error::AccessDenied));
     let answer = world.objects.get_object(get).await;
@@ -54,7 +54,7 @@ async fn a_bucket_that_changed_hands_is_not_reached_by_who_had_it() {
         "nothing was written"
     );
     let two = world.objects.acting_for(owner("two"));
-    two.put_object(put("b")).await.unwrap();
+    two.put_object(put("bucket")).await.unwrap();
 }
 
 #[tokio::test]
