@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -69,6 +70,8 @@ class Server:
         self.zones = zones
         self.credentials = credentials
         self.arguments = list(arguments)
+        # The certificate of the authority to trust, for a server that speaks TLS.
+        self.authority = None
         self.port = free_port()
         self.admin_port = free_port()
         self.log_path = self.folder / "server.log"
@@ -79,12 +82,22 @@ class Server:
     # -- where things are
 
     @property
+    def scheme(self):
+        return "https" if self.authority else "http"
+
+    @property
     def endpoint(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def admin_endpoint(self):
-        return f"http://127.0.0.1:{self.admin_port}"
+        return f"{self.scheme}://127.0.0.1:{self.admin_port}"
+
+    def trust(self):
+        """What a TLS client of this server trusts: nothing is sent in plain when it is set."""
+        if not self.authority or not Path(self.authority).exists():
+            return None
+        return ssl.create_default_context(cafile=str(self.authority))
 
     def zone_folders(self):
         """Folders of each zone, by name."""
@@ -147,7 +160,7 @@ class Server:
     def health(self, path="/readyz"):
         """The status of a health route, or nothing when nobody answers."""
         try:
-            with urllib.request.urlopen(self.admin_endpoint + path, timeout=5) as answer:
+            with urllib.request.urlopen(self.admin_endpoint + path, timeout=5, context=self.trust()) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
@@ -159,7 +172,7 @@ class Server:
         request = urllib.request.Request(self.admin_endpoint + path)
         token = base64.b64encode(":".join(self.credentials).encode()).decode()
         request.add_header("Authorization", f"Basic {token}")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=10, context=self.trust()) as answer:
             return answer.read().decode()
 
     def stop(self):
@@ -224,6 +237,7 @@ class Server:
         return boto3.client(
             "s3", endpoint_url=self.endpoint, region_name=REGION, aws_access_key_id=access,
             aws_secret_access_key=secret, config=config,
+            verify=str(self.authority) if self.authority else None,
         )
 
     def discard(self):

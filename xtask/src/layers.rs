@@ -58,6 +58,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("getrandom", &["base"]),
     ("nix", &["base"]),
     ("rustix", &["base"]),
+    ("rustls", &["server"]),
+    ("rcgen", &["server"]),
     ("axum", &["admin-server", "server"]),
     ("clap", &["server", "cli"]),
 ];

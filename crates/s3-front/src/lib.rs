@@ -39,5 +39,5 @@ pub use error::FrontError;
 pub use front::S3Front;
 pub use health::Health;
 pub use observe::{NoObserver, Observed, Observer};
-pub use response::FrontBody;
+pub use response::{FrontBody, RequestIds};
 pub use service::{BodyIdleMax, FrontParts, FrontService, FrontSettings, OperationName, RequestId};

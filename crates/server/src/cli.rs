@@ -50,6 +50,12 @@ pub struct StatusFlags {
     /// Address of the administration port [default: 127.0.0.1:9001]
     #[arg(long, value_name = "HOST:PORT")]
     pub admin_address: Option<ListenAddress>,
+    /// Certificate that the administration port presents, when it speaks TLS
+    #[arg(long, value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The server was started with --tls-development
+    #[arg(long)]
+    pub tls_development: bool,
     /// File with the root credentials
     #[arg(long, value_name = "FILE")]
     pub credentials: Option<PathBuf>,
@@ -63,6 +69,7 @@ impl StatusFlags {
             data: self.data.clone(),
             admin_address: self.admin_address,
             credentials: self.credentials.clone(),
+            tls_development: self.tls_development.then_some(true),
             ..Layer::default()
         }
     }
@@ -77,8 +84,11 @@ The root credentials are STRONGROOM_ACCESS_KEY and STRONGROOM_SECRET_KEY, or the
 files named by STRONGROOM_ACCESS_KEY_FILE and STRONGROOM_SECRET_KEY_FILE, or MINIO_ROOT_USER and
 MINIO_ROOT_PASSWORD. Where none are given, they are drawn at the first start.
 
+SIGHUP reads the TLS certificates again.
+
 Examples:
   strongroom server
+  strongroom server --tls-development
   strongroom server --data /srv/strongroom --address 0.0.0.0:9000
   strongroom server --zone a=/mnt/a1,/mnt/a2 --zone b=/mnt/b1,/mnt/b2 --zone c=/mnt/c1,/mnt/c2";
 

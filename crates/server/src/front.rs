@@ -1,5 +1,5 @@
-//! What stands before the S3 service on its port: health routes, and an answer while the store is
-//! not open yet.
+//! What stands before the S3 service on its port: health routes, the refusal of what is no proper
+//! request, and an answer while the store is not open yet.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,10 +11,12 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Bytes, Incoming};
 use strongroom_admin_server::{Health, HealthAnswer, health_answer};
-use strongroom_s3_front::BodyIdleMax;
+use strongroom_base::Random;
+use strongroom_s3_front::{BodyIdleMax, RequestIds};
 
 use crate::app::App;
-use crate::http_port::Body;
+use crate::http_port::{Body, Peer, Refusal};
+use crate::refusal::{not_open_yet, refused};
 use crate::request_metrics::RequestMetrics;
 
 /// A future of [`S3::call`].
@@ -31,20 +33,40 @@ pub trait S3: Send + Sync + 'static {
 pub struct Front {
     app: Arc<App>,
     metrics: RequestMetrics,
+    random: Arc<dyn Random>,
     body_idle_max: BodyIdleMax,
 }
 
 impl Front {
     #[must_use]
-    pub fn new(app: Arc<App>, metrics: RequestMetrics, body_idle_max: Duration) -> Self {
+    pub fn new(
+        app: Arc<App>,
+        metrics: RequestMetrics,
+        random: Arc<dyn Random>,
+        body_idle_max: Duration,
+    ) -> Self {
         Self {
             app,
             metrics,
+            random,
             body_idle_max: BodyIdleMax(body_idle_max),
         }
     }
 
     async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
+        let ids = RequestIds::new(self.random.next_16());
+        if let Some(refusal) = request.extensions().get::<Refusal>() {
+            let peer = request.extensions().get::<Peer>();
+            let address = peer.map(|peer| peer.address);
+            let tls = peer.and_then(|peer| peer.tls.as_ref().map(|tls| tls.version));
+            tracing::debug!(
+                reason = refusal.reason(),
+                ?address,
+                ?tls,
+                "no proper request"
+            );
+            return refused(*refusal, &ids);
+        }
         if let Some(answer) = health(&*self.app, request.method(), request.uri().path()) {
             return answer;
         }
@@ -52,7 +74,7 @@ impl Front {
         request.extensions_mut().insert(self.body_idle_max);
         match self.app.s3() {
             Some(s3) => s3.call(request).await,
-            None => not_open_yet(),
+            None => not_open_yet(&ids),
         }
     }
 }
@@ -82,21 +104,6 @@ fn health(health: &dyn Health, method: &Method, path: &str) -> Option<Response<B
     *response.status_mut() =
         StatusCode::from_u16(status).expect("a health answer has a valid status code");
     Some(response)
-}
-
-fn not_open_yet() -> Response<Body> {
-    let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>\
-                <Code>ServiceUnavailable</Code>\
-                <Message>the store is being opened, retry in a moment</Message></Error>"
-        .to_owned();
-    Response::builder()
-        .status(StatusCode::SERVICE_UNAVAILABLE)
-        .header(http::header::CONTENT_TYPE, "application/xml")
-        .header(http::header::RETRY_AFTER, "1")
-        // A body is not read: the connection cannot be used again.
-        .header(http::header::CONNECTION, "close")
-        .body(full(text))
-        .expect("constant headers are valid")
 }
 
 fn full(text: String) -> Body {

@@ -1,10 +1,15 @@
-//! A listening port: accept, serve HTTP/1.1, drain.
+//! A listening port: accept, shake hands, serve HTTP/1.1, drain.
 //!
 //! Connections are bounded: when the limit is reached, new ones wait in the kernel's queue, which is
-//! back-pressure a client understands. Draining stops accepting, lets each connection finish the
+//! back-pressure a client understands. What a connection sends is framed strictly and in time before
+//! the HTTP library reads it ([`guard`]). Draining stops accepting, lets each connection finish the
 //! request it is in, closes idle ones at once, and gives up at a deadline, so that a stop ends.
 
+mod answering;
+mod framing;
+mod guard;
 mod linger;
+mod transport;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,31 +24,56 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::ServerConfig;
 use strongroom_base::tasks;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::count_stream::{ByteCounters, CountStream};
+use crate::count_stream::CountStream;
+use crate::port_metrics::PortCounters;
+use answering::{Owed, OwedBody};
+use guard::{GuardStream, Verdict};
 use linger::{LingerFlag, LingerStream};
+use transport::Transport;
+
+pub use framing::{HEAD_SIZE_BYTES_MAX, Refusal};
+pub use guard::Patience;
+pub use transport::TlsFacts;
 
 /// An error of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Body of an answer. It may fail half-way, which cuts the connection.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 
-/// How long a client may take to send a request's head, or stay idle between requests. Longer than
-/// the pools of common clients keep a connection idle would only hold descriptors.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most bytes the HTTP library keeps of one connection in each direction: a whole head and a little
+/// more. What a client does not take of its answer is not read from disk either.
+const BUFFER_SIZE_BYTES_MAX: usize = 2 * HEAD_SIZE_BYTES_MAX;
 /// Wait after a failed accept. The usual cause is too many open files, which passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a port obeys.
+#[derive(Clone)]
+pub struct PortRules {
+    pub connections_max: usize,
+    pub patience: Patience,
+    /// TLS, with a certificate that may be replaced meanwhile; plain HTTP when none.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// Who is at the other end of a connection: an extension of each of its requests.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub address: SocketAddr,
+    pub tls: Option<TlsFacts>,
+}
 
 /// A bound port.
 pub struct Port {
     listener: TcpListener,
     address: SocketAddr,
-    connections_max: usize,
-    counters: ByteCounters,
+    rules: PortRules,
+    counters: PortCounters,
 }
 
 impl Port {
@@ -53,15 +83,15 @@ impl Port {
     /// What the system says.
     pub async fn bind(
         address: SocketAddr,
-        connections_max: usize,
-        counters: ByteCounters,
+        rules: PortRules,
+        counters: PortCounters,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         Ok(Self {
             listener,
             address,
-            connections_max,
+            rules,
             counters,
         })
     }
@@ -70,6 +100,12 @@ impl Port {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether clients must speak TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.rules.tls.is_some()
     }
 
     /// Serves until `stop` turns true, then drains for at most `drain_deadline`. Answers how many
@@ -90,7 +126,8 @@ impl Port {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let slots = Arc::new(Semaphore::new(self.connections_max));
+        let connections_max = self.rules.connections_max;
+        let slots = Arc::new(Semaphore::new(connections_max));
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -99,13 +136,16 @@ impl Port {
                 accepted = accept(&self.listener, &slots) => accepted,
             };
             match accepted {
-                Ok((stream, permit)) => {
-                    let connection = serve_connection(stream, service.clone(), &self.counters);
-                    let connection = graceful.watch(connection);
+                Ok((stream, address, permit)) => {
+                    let connection = Connection {
+                        rules: self.rules.clone(),
+                        counters: self.counters.clone(),
+                        service: service.clone(),
+                    };
+                    let serving =
+                        connection.serve(stream, address, graceful.watcher(), stop.clone());
                     tasks::spawn(async move {
-                        if let Err(error) = connection.await {
-                            tracing::debug!(%error, "connection ended early");
-                        }
+                        serving.await;
                         drop(permit);
                     });
                 }
@@ -117,65 +157,122 @@ impl Port {
         }
         drop(self.listener);
         let _ = tasks::timeout(drain_deadline, graceful.shutdown()).await;
-        self.connections_max - slots.available_permits()
+        connections_max - slots.available_permits()
     }
 }
 
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(slots)
         .acquire_owned()
         .await
         .expect("the semaphore is never closed");
-    let (stream, _) = listener.accept().await?;
+    let (stream, address) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, permit))
+    Ok((stream, address, permit))
 }
 
-/// One connection and what serves it.
-type Connection<S> = http1::Connection<TokioIo<LingerStream<CountStream>>, Lingering<S>>;
+/// What serves one connection.
+struct Connection<S> {
+    rules: PortRules,
+    counters: PortCounters,
+    service: S,
+}
 
-fn serve_connection<S, B>(stream: TcpStream, service: S, counters: &ByteCounters) -> Connection<S>
+impl<S, B> Connection<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
     B: http_body::Body + 'static,
     B::Error: Into<BoxError>,
 {
-    let flag = LingerFlag::default();
-    let stream = CountStream::new(stream, counters.clone());
-    let io = TokioIo::new(LingerStream::new(stream, flag.clone()));
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
-        .serve_connection(io, Lingering { service, flag })
+    async fn serve(
+        self,
+        stream: TcpStream,
+        address: SocketAddr,
+        watcher: Watcher,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let _open = self.counters.open();
+        let stream = CountStream::new(stream, self.counters.bytes.clone());
+        let accepted = tokio::select! {
+            biased;
+            accepted = Transport::accept(stream, self.rules.tls.clone()) => accepted,
+            // Nothing was asked for yet: a drain does not wait for it.
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let (transport, tls) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                self.counters.handshakes_failed.inc();
+                tracing::debug!(%error, %address, "no TLS handshake");
+                return;
+            }
+        };
+        let (flag, verdict, owed) = Default::default();
+        let stream = LingerStream::new(transport, LingerFlag::clone(&flag));
+        let patience = self.rules.patience;
+        let stream = GuardStream::new(
+            stream,
+            patience,
+            Verdict::clone(&verdict),
+            Owed::clone(&owed),
+        );
+        let service = PortService {
+            service: self.service,
+            flag,
+            verdict,
+            owed,
+            counters: self.counters.clone(),
+            peer: Peer { address, tls },
+        };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // What stands before it is stricter; this one is here for the time it might not be.
+            .header_read_timeout(patience.idle + patience.head)
+            .max_buf_size(BUFFER_SIZE_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "connection ended early");
+        }
+    }
 }
 
-/// A service whose answers tell the connection whether to linger.
-struct Lingering<S> {
+/// A service that is told what its connection knows: who the client is, which request is refused. Its
+/// answers tell the connection whether to linger.
+struct PortService<S> {
     service: S,
     flag: LingerFlag,
+    verdict: Verdict,
+    owed: Owed,
+    counters: PortCounters,
+    peer: Peer,
 }
 
-impl<S, B> Service<Request<Incoming>> for Lingering<S>
+impl<S, B> Service<Request<Incoming>> for PortService<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
+    B: http_body::Body,
 {
-    type Response = Response<B>;
+    type Response = Response<OwedBody<B>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if let Some(refusal) = self.verdict.next() {
+            self.counters.refused(refusal);
+            request.extensions_mut().insert(refusal);
+        }
+        request.extensions_mut().insert(self.peer.clone());
         let (answering, flag) = (self.service.call(request), self.flag.clone());
+        let owed = self.owed.one();
         Box::pin(async move {
-            let answer = answering.await;
-            if let Ok(answer) = &answer {
-                flag.observe(answer.headers());
-            }
-            answer
+            let answer = answering.await?;
+            flag.observe(answer.headers());
+            Ok(answer.map(|body| OwedBody::new(body, owed)))
         })
     }
 }
@@ -183,6 +280,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port_metrics::PortMetrics;
     use crate::request_metrics::bytes_unshown;
     use http_body_util::Full;
     use hyper::service::service_fn;
@@ -193,9 +291,18 @@ mod tests {
 
     async fn local_port(connections_max: usize) -> Port {
         let address = "127.0.0.1:0".parse().unwrap();
-        Port::bind(address, connections_max, bytes_unshown())
-            .await
-            .unwrap()
+        let rules = PortRules {
+            connections_max,
+            patience: Patience {
+                idle: LONG,
+                head: LONG,
+                send_idle: LONG,
+            },
+            tls: None,
+        };
+        let metrics = PortMetrics::new(&prometheus::Registry::new());
+        let counters = metrics.port("s3", bytes_unshown());
+        Port::bind(address, rules, counters).await.unwrap()
     }
 
     async fn ask(address: SocketAddr) -> TcpStream {

@@ -11,13 +11,17 @@ mod credentials;
 mod front;
 mod http_port;
 mod logging;
+mod port_metrics;
+mod ports;
 mod reduced;
+mod refusal;
 mod request_metrics;
 mod screen;
 mod server_command;
 mod settings;
 mod status_command;
 mod survives;
+mod tls;
 mod wire;
 mod zone_locks;
 

@@ -7,10 +7,45 @@ use std::path::{Path, PathBuf};
 
 use crate::credentials::{PROFILE, Source, shell_word};
 
+use crate::http_port::Port;
+
+/// Where a port is reached, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    pub address: SocketAddr,
+    pub tls: bool,
+}
+
+impl Place {
+    /// That of a bound port.
+    #[must_use]
+    pub fn of(port: &Port) -> Self {
+        Self {
+            address: port.address(),
+            tls: port.is_tls(),
+        }
+    }
+
+    /// The URL under which this machine reaches it.
+    #[must_use]
+    pub fn endpoint(self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", reachable(self.address))
+    }
+
+    /// Whether others than this machine can read along.
+    #[must_use]
+    pub fn is_exposed(self) -> bool {
+        !self.tls && !self.address.ip().is_loopback()
+    }
+}
+
 /// What the screen shows.
 pub struct Screen<'a> {
-    pub address: SocketAddr,
-    pub admin_address: SocketAddr,
+    pub s3: Place,
+    pub admin: Place,
+    /// The authority of a development certificate.
+    pub authority: Option<PathBuf>,
     pub region: &'a str,
     pub source: &'a Source,
     /// Access key and secret, given only when they are new and the screen is a terminal.
@@ -29,33 +64,41 @@ impl Screen<'_> {
             None => format!("Strongroom {version} is ready.\n\n"),
             Some(reason) => format!("Strongroom {version} serves reads only: {reason}.\n\n"),
         };
-        let endpoint = endpoint(self.address);
+        let endpoint = self.s3.endpoint();
         let mut line = |name: &str, value: &str| {
             let _ = writeln!(text, "  {name:<15} {value}");
         };
-        line("S3", &format!("{endpoint}{}", interfaces(self.address)));
-        line(
-            "Administration",
-            &format!(
-                "{}{}",
-                self::endpoint(self.admin_address),
-                interfaces(self.admin_address)
-            ),
-        );
+        for (name, place) in [("S3", self.s3), ("Administration", self.admin)] {
+            let where_else = interfaces(place.address);
+            line(name, &format!("{}{where_else}", place.endpoint()));
+        }
+        if let Some(authority) = &self.authority {
+            line("Trust for TLS", &absolute(authority).display().to_string());
+        }
         line("Credentials", &self.credentials());
         if let Some((access_key, secret_key)) = self.secret {
             line("Access key", access_key);
             line("Secret key", &format!("{secret_key}  (shown this once)"));
         }
-        let _ = writeln!(text, "\n{}\n", self.survives);
+        let _ = writeln!(text, "\n{}", self.survives);
+        if self.s3.is_exposed() || self.admin.is_exposed() {
+            let _ = writeln!(text, "{PLAIN_WARNING}");
+        }
+        text.push('\n');
         let region = match self.region {
             "us-east-1" => String::new(),
             other => format!(" --region {other}"),
         };
         let (variables, profile) = self.aws();
+        let trust = self
+            .authority
+            .as_ref()
+            .map_or_else(String::new, |authority| {
+                format!("AWS_CA_BUNDLE={} ", shell_word(&absolute(authority)))
+            });
         let _ = writeln!(
             text,
-            "Try it:\n  {variables} aws{profile}{region} --endpoint-url {endpoint} s3 mb s3://first"
+            "Try it:\n  {trust}{variables} aws{profile}{region} --endpoint-url {endpoint} s3 mb s3://first"
         );
         text
     }
@@ -96,11 +139,9 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// The URL under which this machine reaches `address`.
-#[must_use]
-pub fn endpoint(address: SocketAddr) -> String {
-    format!("http://{}", reachable(address))
-}
+/// What is said where others than this machine can read along.
+const PLAIN_WARNING: &str = "A port speaks plain HTTP beyond this machine, so whoever sees the network \
+    can read what passes: set tls_certificate and tls_key, or put a TLS proxy in front.";
 
 /// `address` with loopback in place of "every interface".
 #[must_use]
@@ -125,10 +166,16 @@ fn interfaces(address: SocketAddr) -> &'static str {
 mod tests {
     use super::*;
 
+    fn place(address: &str, tls: bool) -> Place {
+        let address = address.parse().unwrap();
+        Place { address, tls }
+    }
+
     fn screen<'a>(source: &'a Source, secret: Option<(&'a str, &'a str)>) -> Screen<'a> {
         Screen {
-            address: "0.0.0.0:9000".parse().unwrap(),
-            admin_address: "127.0.0.1:9001".parse().unwrap(),
+            s3: place("0.0.0.0:9000", false),
+            admin: place("127.0.0.1:9001", false),
+            authority: None,
             region: "us-east-1",
             source,
             secret,
@@ -152,6 +199,38 @@ mod tests {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         assert!(!text.contains("Secret"), "{text}");
+    }
+
+    #[test]
+    fn tls_is_in_the_addresses_and_the_authority_in_the_line_to_paste() {
+        let source = Source::File("/data/credentials".into());
+        let text = Screen {
+            s3: place("0.0.0.0:9000", true),
+            authority: Some("/data/tls-development/ca.pem".into()),
+            ..screen(&source, None)
+        }
+        .text();
+        assert!(text.contains("https://127.0.0.1:9000 (and"), "{text}");
+        assert!(
+            text.contains("AWS_CA_BUNDLE=/data/tls-development/ca.pem AWS_SHARED"),
+            "{text}"
+        );
+        assert!(!text.contains("plain HTTP"), "{text}");
+    }
+
+    #[test]
+    fn plain_http_beyond_this_machine_is_warned_of_in_one_sentence() {
+        let source = Source::File("/data/credentials".into());
+        let warned = |s3| {
+            let screen = Screen {
+                s3,
+                ..screen(&source, None)
+            };
+            screen.text().contains(PLAIN_WARNING)
+        };
+        assert!(warned(place("0.0.0.0:9000", false)));
+        assert!(!warned(place("0.0.0.0:9000", true)));
+        assert!(!warned(place("127.0.0.1:9000", false)));
     }
 
     #[test]

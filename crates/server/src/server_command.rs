@@ -3,10 +3,10 @@
 //! The folders are locked first, then the ports are bound, so that a wrong address is told before
 //! any disk is written, and so that health routes answer while recovery waits for a zone. The S3 port answers 503 until the
 //! store is open. A stop drains the S3 port, then stops the store, then closes the administration
-//! port: what is going on can be watched to the end.
+//! port: what is going on can be watched to the end. SIGHUP reads again what may be replaced
+//! meanwhile.
 
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,21 +20,17 @@ use tokio::sync::watch;
 use crate::Failure;
 use crate::app::App;
 use crate::cli::ServerFlags;
-use crate::count_stream::ByteCounters;
 use crate::credentials::{self, Source};
 use crate::front::Front;
-use crate::http_port::Port;
 use crate::logging;
-use crate::request_metrics::{RequestMetrics, bytes_unshown};
-use crate::screen::Screen;
+use crate::ports::{Ports, fit_connections};
+use crate::request_metrics::RequestMetrics;
+use crate::screen::{Place, Screen};
 use crate::settings::{Settings, process_environment};
+use crate::tls::{self, Development};
 use crate::wire::{self, Parts};
 use crate::zone_locks;
 
-/// Most connections of the administration port: a few scrapers, probes and people.
-const ADMIN_CONNECTIONS_MAX: usize = 128;
-/// Open files a busy store needs: connections, log files and segments. Below it the start warns.
-const FILES_MIN: u64 = 16_384;
 /// How often a start looks whether reads are served.
 const READY_POLL: Duration = Duration::from_millis(5);
 /// After this long a start says what it waits for.
@@ -48,16 +44,10 @@ const ADMIN_DRAIN_DEADLINE: Duration = Duration::from_secs(1);
 /// Wrong settings, an address in use, a store that cannot be opened.
 pub fn run(flags: ServerFlags) -> Result<(), Failure> {
     let environment = process_environment();
-    let settings = Settings::resolve(flags.settings, flags.config.as_deref(), &environment)?;
+    let mut settings = Settings::resolve(flags.settings, flags.config.as_deref(), &environment)?;
     logging::start(&settings);
     credentials::check_given(&settings, &environment)?;
-    let files_max = strongroom_base::raise_descriptor_limit();
-    if let Some(files_max) = files_max.filter(|max| *max < FILES_MIN) {
-        tracing::warn!(
-            files_max,
-            "few files may be open at once: raise the limit to {FILES_MIN}"
-        );
-    }
+    fit_connections(&mut settings, strongroom_base::raise_descriptor_limit());
     let locks = zone_locks::lock(&settings.zones).map_err(Failure::Run)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -86,24 +76,11 @@ impl Server {
         environment: &crate::settings::Environment,
     ) -> Result<(), Failure> {
         let mut signals = Signals::new()?;
-        let registry = Registry::new();
-        let metrics = RequestMetrics::new(&registry);
-        let port = bind(
-            "address",
-            settings.address,
-            settings.connections_max,
-            metrics.bytes(),
-        )
-        .await?;
-        let admin = bind(
-            "admin_address",
-            settings.admin_address,
-            ADMIN_CONNECTIONS_MAX,
-            bytes_unshown(),
-        );
-        let admin = admin.await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let registry = Registry::new();
+        let metrics = RequestMetrics::new(&registry);
+        let ports = Ports::bind(&settings, &registry, &metrics, &*clock).await?;
         let (root, source) = credentials::load(&settings, environment, Some(&*random))?;
         let app = Arc::new(App::new(Arc::clone(&clock)));
         let server = Self {
@@ -114,27 +91,28 @@ impl Server {
             root,
             source,
         };
-        server
-            .serve(port, admin, registry, metrics, &mut signals)
-            .await
+        server.serve(ports, registry, metrics, &mut signals).await
     }
 
     async fn serve(
         self,
-        port: Port,
-        admin: Port,
+        ports: Ports,
         registry: Registry,
         metrics: RequestMetrics,
         signals: &mut Signals,
     ) -> Result<(), Failure> {
         let (stop_s3, stopped_s3) = watch::channel(false);
         let (stop_admin, stopped_admin) = watch::channel(false);
-        let addresses = (port.address(), admin.address());
+        let hang_ups = hang_ups()?;
+        tasks::spawn(tls::reload_for_ever(ports.certificates, hang_ups));
+        let (port, admin) = (ports.s3, ports.admin);
+        let places = (Place::of(&port), Place::of(&admin));
         let admin_service = self.admin_service(registry);
         let admin = tasks::spawn(admin.serve(admin_service, stopped_admin, ADMIN_DRAIN_DEADLINE));
         let front = Front::new(
             Arc::clone(&self.app),
             metrics.clone(),
+            Arc::clone(&self.random),
             self.settings.body_idle_max,
         );
         let s3 = tasks::spawn(port.serve(front, stopped_s3, self.settings.drain_deadline));
@@ -148,7 +126,7 @@ impl Server {
         }
         tokio::select! {
             () = self.wait_readable() => {
-                self.show(addresses);
+                self.show(places);
                 signals.next().await;
             }
             () = signals.next() => {}
@@ -215,7 +193,7 @@ impl Server {
         }
     }
 
-    fn show(&self, (address, admin_address): (SocketAddr, SocketAddr)) {
+    fn show(&self, (s3, admin): (Place, Place)) {
         let survives = self
             .app
             .opened()
@@ -224,8 +202,14 @@ impl Server {
         let secret = (is_new && std::io::stdout().is_terminal())
             .then_some((self.root.access_key.as_str(), self.root.secret_key.as_str()));
         let screen = Screen {
-            address,
-            admin_address,
+            s3,
+            admin,
+            authority: self
+                .settings
+                .tls
+                .development
+                .as_ref()
+                .map(Development::authority),
             region: &self.settings.region,
             source: &self.source,
             secret,
@@ -235,7 +219,8 @@ impl Server {
         let mut out = std::io::stdout();
         let _ = out.write_all(screen.text().as_bytes());
         let _ = out.flush();
-        tracing::info!(%address, %admin_address, survives, "serving");
+        let (address, admin_address) = (s3.address, admin.address);
+        tracing::info!(%address, %admin_address, tls = s3.tls, survives, "serving");
     }
 
     fn admin_service(&self, registry: Registry) -> TowerToHyperService<axum::Router> {
@@ -250,23 +235,20 @@ impl Server {
     }
 }
 
-async fn bind(
-    setting: &str,
-    address: SocketAddr,
-    connections_max: usize,
-    counters: ByteCounters,
-) -> Result<Port, Failure> {
-    Port::bind(address, connections_max, counters)
-        .await
-        .map_err(|error| {
-            let why = match error.kind() {
-                std::io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
-                _ => error.to_string(),
-            };
-            Failure::Run(format!(
-                "cannot listen on {address} ({why}): choose another {setting}"
-            ))
-        })
+/// A number that grows with each SIGHUP, which would end the process if nobody waited for it.
+fn hang_ups() -> Result<watch::Receiver<u64>, Failure> {
+    let mut signals = signal_of(SignalKind::hangup())?;
+    let (sender, receiver) = watch::channel(0);
+    tasks::spawn(async move {
+        while signals.recv().await.is_some() {
+            sender.send_modify(|count| *count += 1);
+        }
+    });
+    Ok(receiver)
+}
+
+fn signal_of(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::Run(format!("cannot wait for signals: {error}")))
 }
 
 /// SIGTERM and SIGINT.
@@ -277,12 +259,9 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failure::Run(format!("cannot wait for signals: {error}")))
-        };
         Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
+            terminate: signal_of(SignalKind::terminate())?,
+            interrupt: signal_of(SignalKind::interrupt())?,
         })
     }
 

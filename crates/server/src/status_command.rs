@@ -3,20 +3,24 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use strongroom_admin_server::{EngineStatus, RootCredentials, Status, basic_authorization};
 use strongroom_base::tasks;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::Failure;
 use crate::cli::StatusFlags;
 use crate::credentials;
 use crate::screen::reachable;
 use crate::settings::{Settings, process_environment};
+use crate::tls;
 
 /// How long the server may take to answer: its disks may be slow, a person waits.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
@@ -32,19 +36,24 @@ pub fn run(flags: &StatusFlags) -> Result<(), Failure> {
     let settings = Settings::resolve(flags.layer(), flags.config.as_deref(), &environment)?;
     let (root, _) = credentials::load(&settings, &environment, None)?;
     let address = reachable(settings.admin_address);
+    let own = settings.tls.admin_certificate();
+    let certificate = flags.tls_certificate.clone().or(own);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Run(format!("cannot start: {error}")))?;
     let body = runtime.block_on(async {
-        tasks::timeout(ANSWER_DEADLINE, fetch(address, &root))
-            .await
-            .unwrap_or_else(|_| {
-                let seconds = ANSWER_DEADLINE.as_secs();
-                Err(Failure::Run(format!(
-                    "{address} gave no answer in {seconds} s: is it Strongroom?"
-                )))
-            })
+        tasks::timeout(
+            ANSWER_DEADLINE,
+            fetch(address, certificate.as_deref(), &root),
+        )
+        .await
+        .unwrap_or_else(|_| {
+            let seconds = ANSWER_DEADLINE.as_secs();
+            Err(Failure::Run(format!(
+                "{address} gave no answer in {seconds} s: is it Strongroom?"
+            )))
+        })
     })?;
     let status: Status = serde_json::from_slice(&body).map_err(|error| {
         Failure::Run(format!(
@@ -60,20 +69,28 @@ pub fn run(flags: &StatusFlags) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn fetch(address: SocketAddr, root: &RootCredentials) -> Result<Bytes, Failure> {
+async fn fetch(
+    address: SocketAddr,
+    certificate: Option<&Path>,
+    root: &RootCredentials,
+) -> Result<Bytes, Failure> {
     let lost = |error: &dyn std::fmt::Display| {
         Failure::Run(format!(
             "no answer from {address} ({error}): start the server, or name its administration \
-             port with --admin-address"
+             port with --admin-address and its certificate with --tls-certificate"
         ))
     };
     let stream = tokio::net::TcpStream::connect(address)
         .await
         .map_err(|error| lost(&error))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| lost(&e))?;
-    tasks::spawn(connection);
+    let sender = match certificate {
+        None => shake_hands(stream).await,
+        Some(certificate) => {
+            let stream = tls::connect(stream, certificate);
+            shake_hands(stream.await.map_err(|error| lost(&error))?).await
+        }
+    };
+    let mut sender = sender.map_err(|error| lost(&error))?;
     let request = Request::get("/v1/status")
         .header(http::header::HOST, address.to_string())
         .header(http::header::AUTHORIZATION, basic_authorization(root))
@@ -100,6 +117,14 @@ async fn fetch(address: SocketAddr, root: &RootCredentials) -> Result<Bytes, Fai
         .collect()
         .await;
     Ok(body.map_err(|error| lost(&error))?.to_bytes())
+}
+
+async fn shake_hands(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> hyper::Result<SendRequest<Empty<Bytes>>> {
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tasks::spawn(connection);
+    Ok(sender)
 }
 
 fn table(status: &Status) -> String {

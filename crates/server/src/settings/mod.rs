@@ -11,6 +11,7 @@
 
 mod sources;
 mod text;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use serde::Deserialize;
 
 pub use sources::{Environment, clap_reason, process_environment};
 pub use text::{ListenAddress, LogFormat, Span, Zone};
+pub use tls::TlsSettings;
 
 /// Zones inside the data folder when none are named.
 const ZONE_NAMES_DEFAULT: [&str; 3] = ["z1", "z2", "z3"];
@@ -61,6 +63,24 @@ pub struct Layer {
     /// Most connections held at once on the S3 port; more wait to be accepted [default: 4096]
     #[arg(long, value_name = "COUNT", help_heading = "How it is reached")]
     pub connections_max: Option<u32>,
+    /// Certificate chain in PEM with which both ports speak TLS; plain HTTP without. Read again when
+    /// it changes
+    #[arg(long, value_name = "FILE", help_heading = "How it is reached")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", help_heading = "How it is reached")]
+    pub tls_key: Option<PathBuf>,
+    /// Certificate chain of the administration port, where it has one of its own
+    #[arg(long, value_name = "FILE", help_heading = "How it is reached")]
+    pub admin_tls_certificate: Option<PathBuf>,
+    /// Key of that certificate
+    #[arg(long, value_name = "FILE", help_heading = "How it is reached")]
+    pub admin_tls_key: Option<PathBuf>,
+    /// Speak TLS with a certificate made at the start, to try things out: beside the credentials,
+    /// with the authority that clients are told to trust
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", help_heading = "How it is reached")]
+    pub tls_development: Option<bool>,
     /// Show /metrics to whoever reaches the administration port, without credentials
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", help_heading = "How it is reached")]
@@ -90,6 +110,16 @@ pub struct Layer {
     #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
     pub drain_deadline: Option<Span>,
 
+    /// How long a connection may stay idle between requests [default: 60s]
+    #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
+    pub idle_max: Option<Span>,
+    /// How long a request's head may take from its first byte before it is answered 400
+    /// RequestTimeout [default: 30s]
+    #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
+    pub head_deadline: Option<Span>,
+    /// How long a client may take nothing of an answer before its connection is cut [default: 60s]
+    #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
+    pub send_idle_max: Option<Span>,
     /// How long the body of a request may send nothing before the request is answered 400
     /// RequestTimeout [default: 60s]
     #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
@@ -118,6 +148,8 @@ pub struct Settings {
     pub region: String,
     /// Most connections of the S3 port.
     pub connections_max: usize,
+    /// With what the ports speak TLS.
+    pub tls: TlsSettings,
     /// Whether `/metrics` needs no credentials.
     pub metrics_open: bool,
     /// Where generated credentials are kept; in no zone.
@@ -132,6 +164,12 @@ pub struct Settings {
     pub commit_deadline: Duration,
     /// How long a drain may take.
     pub drain_deadline: Duration,
+    /// How long a connection may be idle between requests.
+    pub idle_max: Duration,
+    /// How long a request's head may take.
+    pub head_deadline: Duration,
+    /// How long a client may take nothing of its answer.
+    pub send_idle_max: Duration,
     /// How long a request's body may send nothing.
     pub body_idle_max: Duration,
     /// Log filter.
@@ -190,6 +228,7 @@ impl Settings {
                     .join("strongroom-credentials"),
             });
         let settings = Self {
+            tls: TlsSettings::from_layer(&layer, &credentials)?,
             zones: layer.zones(),
             address: layer.address.map_or(loopback(9000), |address| address.0),
             admin_address: layer
@@ -204,6 +243,9 @@ impl Settings {
             member_wait: seconds(layer.member_wait, 10),
             commit_deadline: seconds(layer.commit_deadline, 10),
             drain_deadline: seconds(layer.drain_deadline, 30),
+            idle_max: seconds(layer.idle_max, 60),
+            head_deadline: seconds(layer.head_deadline, 30),
+            send_idle_max: seconds(layer.send_idle_max, 60),
             body_idle_max: layer
                 .body_idle_max
                 .map_or(strongroom_s3_front::body::shared::BODY_IDLE_MAX, |span| {
@@ -242,8 +284,17 @@ impl Settings {
         if self.commit_deadline.is_zero() {
             return bad("commit_deadline is zero: give writes some time, such as 10s".to_owned());
         }
-        if self.body_idle_max.is_zero() {
-            return bad("body_idle_max is zero: give clients some time, such as 60s".to_owned());
+        for (name, patience) in [
+            ("idle_max", self.idle_max),
+            ("head_deadline", self.head_deadline),
+            ("send_idle_max", self.send_idle_max),
+            ("body_idle_max", self.body_idle_max),
+        ] {
+            if patience.is_zero() {
+                return bad(format!(
+                    "{name} is zero: give clients some time, such as 60s"
+                ));
+            }
         }
         if !is_log_filter(&self.log) {
             return bad(format!(
@@ -317,6 +368,11 @@ impl Layer {
             admin_address: self.admin_address.or(below.admin_address),
             region: self.region.or(below.region),
             connections_max: self.connections_max.or(below.connections_max),
+            tls_certificate: self.tls_certificate.or(below.tls_certificate),
+            tls_key: self.tls_key.or(below.tls_key),
+            admin_tls_certificate: self.admin_tls_certificate.or(below.admin_tls_certificate),
+            admin_tls_key: self.admin_tls_key.or(below.admin_tls_key),
+            tls_development: self.tls_development.or(below.tls_development),
             metrics_open: self.metrics_open.or(below.metrics_open),
             credentials: self.credentials.or(below.credentials),
             access_key_file: self.access_key_file.or(below.access_key_file),
@@ -324,6 +380,9 @@ impl Layer {
             member_wait: self.member_wait.or(below.member_wait),
             commit_deadline: self.commit_deadline.or(below.commit_deadline),
             drain_deadline: self.drain_deadline.or(below.drain_deadline),
+            idle_max: self.idle_max.or(below.idle_max),
+            head_deadline: self.head_deadline.or(below.head_deadline),
+            send_idle_max: self.send_idle_max.or(below.send_idle_max),
             body_idle_max: self.body_idle_max.or(below.body_idle_max),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
