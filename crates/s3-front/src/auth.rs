@@ -318,9 +318,11 @@ fn header_claim(presented: &Presented<'_>, text: &str) -> Result<Claim> {
         .and_then(parse_signed_headers)
         .ok_or_else(header_malformed)?;
     let signature = signature.ok_or_else(header_malformed)?;
-    let date = single_header(presented.headers, "x-amz-date")?
-        .and_then(AmzDate::parse)
-        .ok_or_else(|| FrontError::denied("a valid x-amz-date header is required"))?;
+    let date = match single_header(presented.headers, "x-amz-date")? {
+        Some(text) => AmzDate::parse(text),
+        None => single_header(presented.headers, "date")?.and_then(AmzDate::parse_date_header),
+    }
+    .ok_or_else(|| FrontError::denied("a valid x-amz-date or Date header is required"))?;
     let payload_hash =
         single_header(presented.headers, "x-amz-content-sha256")?.ok_or_else(|| {
             FrontError::invalid_request("missing required header: x-amz-content-sha256")

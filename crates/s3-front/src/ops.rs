@@ -49,6 +49,11 @@ fn display_name(context: &RequestContext, owner: &Owner) -> Option<String> {
         .map(ToString::to_string)
 }
 
+/// A list's parameter that says something: S3 takes an empty delimiter for none and shows none.
+fn given(parameter: Option<String>) -> Option<String> {
+    parameter.filter(|text| !text.is_empty())
+}
+
 /// How a list writes keys: as they are, or escaped so that XML can hold them.
 #[derive(Clone, Copy)]
 struct KeyEncoding {

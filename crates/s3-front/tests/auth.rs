@@ -235,6 +235,24 @@ async fn a_presigned_request_works_until_it_expires() {
 }
 
 #[tokio::test]
+async fn a_date_header_stands_in_for_an_absent_amz_date() {
+    let world = World::with_bucket().await;
+    for value in [DATE, "Fri, 24 May 2013 00:00:00 GMT"] {
+        let call = Call::new("GET", "/bucket").signed_with_date_header(value);
+        world.send(call.clone()).await.expect(200);
+        let other = call.header("date", "Fri, 24 May 2013 00:00:01 GMT");
+        let answer = world.send(other).await;
+        answer.expect_error(403, "SignatureDoesNotMatch");
+    }
+    let call = Call::new("GET", "/bucket").signed_with_date_header("yesterday");
+    world.send(call).await.expect_error(403, "AccessDenied");
+    // attack 3
+    let late = Call::new("GET", "/bucket").signed_with_date_header("Fri, 24 May 2013 00:15:01 GMT");
+    let answer = world.send(late).await;
+    answer.expect_error(403, "RequestTimeTooSkewed");
+}
+
+#[tokio::test]
 async fn a_presigned_request_lives_a_week_at_most() {
     let world = World::with_bucket().await;
     for (expires, status) in [

@@ -369,6 +369,18 @@ async fn a_copy_keeps_or_replaces_what_is_beside_the_bytes() {
 }
 
 #[tokio::test]
+async fn an_empty_delimiter_is_none_and_is_not_shown() {
+    let world = World::with_bucket().await;
+    put(&world, "/bucket/b/1", "x").await;
+    for query in ["delimiter=", "list-type=2&delimiter=", "uploads&delimiter="] {
+        let answer = send(&world, "GET", &format!("/bucket?{query}")).await;
+        assert_eq!(answer.expect(200).element("Delimiter"), None, "{query}");
+    }
+    let list = send(&world, "GET", "/bucket?delimiter=").await;
+    assert_eq!(list.element("Key").as_deref(), Some("b/1"));
+}
+
+#[tokio::test]
 async fn lists_page_through_keys_and_prefixes() {
     let world = World::with_bucket().await;
     for key in ["a", "b/1", "b/2", "c%20d", "e%3C"] {

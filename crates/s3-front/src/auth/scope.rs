@@ -1,6 +1,14 @@
 //! The credential scope and the date of a signature.
 
-use time::{Date, Month, PrimitiveDateTime, Time};
+use strongroom_base::Timestamp;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
+
+use crate::time_format::parse_http_date;
+
+const AMZ_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[year][month][day]T[hour][minute][second]Z");
 
 /// `X-Amz-Date`: `YYYYMMDD'T'HHMMSS'Z'`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +41,31 @@ impl AmzDate {
         })
     }
 
-    /// As it was sent.
+    /// Reads a `Date` header, which stands in where `X-Amz-Date` is absent: the same form, or
+    /// RFC 1123 as HTTP has it, or with the zone in digits as botocore writes it. What is signed
+    /// is the first form of the same second.
+    #[must_use]
+    pub fn parse_date_header(text: &str) -> Option<Self> {
+        if let Some(date) = Self::parse(text) {
+            return Some(date);
+        }
+        let digits = text
+            .strip_suffix(" -0000")
+            .or_else(|| text.strip_suffix(" +0000"));
+        match digits {
+            Some(local) => Self::at(parse_http_date(&format!("{local} GMT"))?),
+            None => Self::at(parse_http_date(text)?),
+        }
+    }
+
+    fn at(second: Timestamp) -> Option<Self> {
+        let seconds = i64::try_from(second.seconds()).ok()?;
+        let calendar = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+        let text = calendar.format(AMZ_DATE).ok()?;
+        Some(Self { text, seconds })
+    }
+
+    /// As it is signed.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -98,6 +130,21 @@ mod tests {
             "+0130524T000000Z",
         ] {
             assert!(AmzDate::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_date_header_is_read_in_both_forms_and_signed_in_one() {
+        let form = "20130524T000000Z";
+        for text in [
+            form,
+            "Fri, 24 May 2013 00:00:00 GMT",
+            "Fri, 24 May 2013 00:00:00 -0000",
+        ] {
+            assert_eq!(AmzDate::parse_date_header(text), AmzDate::parse(form));
+        }
+        for text in ["2013-05-24T00:00:00Z", "Fri, 24 May 2013 00:00:00 +0100"] {
+            assert_eq!(AmzDate::parse_date_header(text), None);
         }
     }
 

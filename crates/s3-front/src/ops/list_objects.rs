@@ -7,7 +7,7 @@ use s3s::dto::{
 };
 use strongroom_objects::{ListObjects, ListStart, ListedObject};
 
-use super::{Answer, KeyEncoding, wire_owner};
+use super::{Answer, KeyEncoding, given, wire_owner};
 use crate::context::{ContextRef, RequestContext};
 use crate::convert::{bucket_name, page_size, wire_etag, wire_size};
 use crate::front::S3Front;
@@ -17,8 +17,9 @@ use crate::time_format::wire;
 pub async fn v1(
     front: &S3Front,
     context: &ContextRef,
-    input: ListObjectsInput,
+    mut input: ListObjectsInput,
 ) -> Answer<ListObjectsOutput> {
+    input.delimiter = given(input.delimiter);
     let encoding = KeyEncoding::new(input.encoding_type.as_ref())?;
     let keys_max = page_size("max-keys", input.max_keys)?;
     let marker = input.marker.clone().filter(|marker| !marker.is_empty());
@@ -53,8 +54,9 @@ pub async fn v1(
 pub async fn v2(
     front: &S3Front,
     context: &ContextRef,
-    input: ListObjectsV2Input,
+    mut input: ListObjectsV2Input,
 ) -> Answer<ListObjectsV2Output> {
+    input.delimiter = given(input.delimiter);
     let encoding = KeyEncoding::new(input.encoding_type.as_ref())?;
     let keys_max = page_size("max-keys", input.max_keys)?;
     let start = match (&input.continuation_token, &input.start_after) {

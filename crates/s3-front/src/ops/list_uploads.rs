@@ -8,7 +8,7 @@ use s3s::dto::{
 use strongroom_objects::{LIST_PAGE_MAX, ListUploads, ListedUpload};
 use strongroom_types::UploadId;
 
-use super::{Answer, KeyEncoding, wire_initiator, wire_owner};
+use super::{Answer, KeyEncoding, given, wire_initiator, wire_owner};
 use crate::context::{ContextRef, RequestContext};
 use crate::convert::{bucket_name, page_size};
 use crate::error::{FrontError, Result};
@@ -19,8 +19,9 @@ use crate::time_format::wire;
 pub async fn run(
     front: &S3Front,
     context: &ContextRef,
-    input: ListMultipartUploadsInput,
+    mut input: ListMultipartUploadsInput,
 ) -> Answer<ListMultipartUploadsOutput> {
+    input.delimiter = given(input.delimiter);
     let encoding = KeyEncoding::new(input.encoding_type.as_ref())?;
     let uploads_max = page_size("max-uploads", input.max_uploads)?;
     let key_marker = input.key_marker.clone().unwrap_or_default();

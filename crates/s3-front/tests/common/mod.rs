@@ -313,15 +313,28 @@ impl Call {
         let call = self
             .header("x-amz-content-sha256", payload)
             .header("x-amz-date", &date);
-        let names = call.header_names();
-        let signature = call.signature(&names, payload, &call.uri);
-        let scope = call.scope();
-        let access_key = call.access_key.clone();
+        call.authorized(payload)
+    }
+
+    fn authorized(self, payload: &str) -> Self {
+        let names = self.header_names();
+        let signature = self.signature(&names, payload, &self.uri);
+        let scope = self.scope();
+        let access_key = self.access_key.clone();
         let text = format!(
             "AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders={}, Signature={signature}",
             names.join(";")
         );
-        call.header("authorization", &text)
+        self.header("authorization", &text)
+    }
+
+    /// Signs as a client does that sends `Date` and no `x-amz-date`; `value` says the same second.
+    pub fn signed_with_date_header(self, value: &str) -> Self {
+        let payload = sha256(&self.content());
+        let call = self
+            .header("x-amz-content-sha256", &payload)
+            .header("date", value);
+        call.authorized(&payload)
     }
 
     /// Presigns; headers that are set are signed.
