@@ -9,6 +9,7 @@
 //! - A test that was skipped is counted and shown; it never passes silently.
 
 mod ci;
+mod conformance;
 mod layers;
 mod licences;
 mod metadata;
@@ -26,6 +27,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test      install what the tests need, then run all of them
   slow      the same tests at larger sizes
   planted   plant each bug of tests/planted.toml and demand that its test turns red
+  conformance
+            the public S3 suite against a server; --write shortens its list, --show says why
   layers    which room may use which
   ratchet   no file over 1000 lines, no function over 70, except those listed (--write lowers the list)
   licences  licences and sources of the dependencies
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         ["test"] => test::test(test::Size::Change),
         ["slow"] => test::test(test::Size::Slow),
         ["planted"] => planted::planted(),
+        ["conformance", arguments @ ..] => conformance::conformance(arguments),
         ["layers"] => layers::layers(),
         ["ratchet"] => ratchet::check(),
         ["ratchet", "--write"] => ratchet::write(),

@@ -1,7 +1,8 @@
 //! The Python environment of the black-box tests.
 //!
 //! Real clients are half the proof, so the tests bring the versions of them they were written
-//! against: `tests/requirements.txt`, installed into `.venv` once and again when it changes.
+//! against: `tests/requirements.txt`, installed into `.venv` once and again when it changes. The
+//! public suite of the conformance run has an environment of its own.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,13 +19,25 @@ const DEBIAN: &[(&str, &str)] = &[
     ("losetup", "mount"),
 ];
 
-/// Makes the environment and returns its `python`.
+/// Makes the environment of the tests with real clients and returns its `python`.
 pub fn python() -> Result<PathBuf> {
     install_debian_packages()?;
-    let folder = root().join(".venv");
+    environment(".venv", "tests/requirements.txt")
+}
+
+/// Makes the environment of the conformance suite. It has one of its own, so that what the suite
+/// needs never chooses the clients of the other tests.
+pub fn python_of_conformance() -> Result<PathBuf> {
+    install_debian_packages()?;
+    environment(".venv-conformance", "tests/conformance/requirements.txt")
+}
+
+/// Makes the environment in `folder` with what the file `requirements` pins.
+fn environment(folder: &str, requirements: &str) -> Result<PathBuf> {
+    let folder = root().join(folder);
     let python = folder.join("bin/python");
-    let wanted = fs::read_to_string(root().join("tests/requirements.txt"))
-        .context("read tests/requirements.txt")?;
+    let wanted = fs::read_to_string(root().join(requirements))
+        .with_context(|| format!("read {requirements}"))?;
     let stamp = folder.join("requirements.installed");
     if python.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
@@ -39,12 +52,14 @@ pub fn python() -> Result<PathBuf> {
         "--quiet",
         "--disable-pip-version-check",
         "--requirement",
-        "tests/requirements.txt",
+        requirements,
     ];
-    must("pip install", &mut command(&words), minutes(10)).context(
-        "the Python packages of tests/requirements.txt could not be installed: the tests need them \
-         and a package index to get them from",
-    )?;
+    must("pip install", &mut command(&words), minutes(10)).with_context(|| {
+        format!(
+            "the Python packages of {requirements} could not be installed: the tests need them \
+             and a package index to get them from"
+        )
+    })?;
     fs::write(&stamp, wanted).context("note what is installed")?;
     Ok(python)
 }

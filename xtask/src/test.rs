@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::run::{cargo, command, job, minutes, must, root};
-use crate::{planted, python};
+use crate::{conformance, planted, python};
 
 /// How large the tests are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,10 +62,7 @@ pub fn test(size: Size) -> Result<()> {
         Ok(())
     })?;
     job("planted bugs", planted::planted)?;
-    job("server binary", || {
-        let mut build = cargo(&["build", "--package", "strongroom-server", "--locked"]);
-        must("cargo build", &mut build, minutes(20)).map(drop)
-    })?;
+    job("server binary", build_server)?;
     job("clients", || {
         let words = [
             &python,
@@ -93,8 +90,15 @@ pub fn test(size: Size) -> Result<()> {
             .map(drop)
         })?;
     }
+    conformance::run(&[])?;
     println!("tests passed {}, skipped {}", count.passed, count.skipped);
     Ok(())
+}
+
+/// Builds the server the black-box tests start.
+pub fn build_server() -> Result<()> {
+    let mut build = cargo(&["build", "--package", "strongroom-server", "--locked"]);
+    must("cargo build", &mut build, minutes(20)).map(drop)
 }
 
 /// The one knob the tests look at for their sizes.
