@@ -16,6 +16,7 @@ use strongroom_types::{
 };
 
 use crate::error::{Error, Result};
+use crate::tags::Tags;
 
 /// Largest object of one PutObject or CopyObject, and largest part (LI05).
 pub const PUT_SIZE_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
@@ -149,6 +150,8 @@ pub enum ByteRange {
 pub struct CreateBucket {
     pub bucket: BucketName,
     pub owner: Owner,
+    /// BK10.
+    pub tags: Tags,
 }
 
 /// What is known of a bucket.
@@ -183,6 +186,7 @@ pub struct PutObject {
     pub content: Content,
     pub headers: ObjectHeaders,
     pub metadata: UserMetadata,
+    pub tags: Tags,
     pub conditions: WriteConditions,
 }
 
@@ -240,6 +244,8 @@ pub struct ObjectInfo {
     pub storage_class: String,
     /// For `x-amz-mp-parts-count`: given when a part number was asked for of a multipart object.
     pub part_count: Option<u32>,
+    /// For `x-amz-tagging-count`.
+    pub tag_count: usize,
 }
 
 /// HeadObject's answer, and GetObject's beside the bytes.
@@ -256,6 +262,22 @@ pub struct GetObjectOutput {
     pub head: HeadObjectOutput,
     /// Exactly the bytes of `head.range`, each verified. An error ends the stream early.
     pub content: ByteStream,
+}
+
+/// The current version of a key, or one by id.
+#[derive(Clone, Debug)]
+pub struct ObjectVersion {
+    pub bucket: BucketName,
+    pub key: ObjectKey,
+    pub version_id: Option<VersionId>,
+}
+
+/// GetObjectTagging's answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaggingOutput {
+    pub tags: Tags,
+    /// As a read shows it.
+    pub version_id: Option<VersionId>,
 }
 
 #[derive(Clone, Debug)]
@@ -302,6 +324,7 @@ pub struct CopyObject {
     pub bucket: BucketName,
     pub key: ObjectKey,
     pub metadata: MetadataDirective,
+    pub tags: TaggingDirective,
     /// The source's algorithm when none (IN09).
     pub checksum_algorithm: Option<ChecksumAlgorithm>,
     pub conditions: WriteConditions,
@@ -310,13 +333,25 @@ pub struct CopyObject {
 /// Where a copy's headers and metadata come from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MetadataDirective {
-    /// From the source.
-    Copy,
+    /// From the source, but for where a website redirects to, which is never copied.
+    Copy {
+        website_redirect_location: Option<String>,
+    },
     /// From the request.
     Replace {
         headers: ObjectHeaders,
         metadata: UserMetadata,
     },
+}
+
+/// Where a copy's tags come from.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum TaggingDirective {
+    /// From the source.
+    #[default]
+    Copy,
+    /// From the request.
+    Replace(Tags),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -394,6 +429,7 @@ pub struct CreateUpload {
     pub key: ObjectKey,
     pub headers: ObjectHeaders,
     pub metadata: UserMetadata,
+    pub tags: Tags,
     /// CRC64NVME when none.
     pub checksum_algorithm: Option<ChecksumAlgorithm>,
     /// Without algorithm: `InvalidRequest` (IN05).

@@ -4,7 +4,7 @@ use strongroom_types::ETag;
 
 use crate::api::{
     Content, CopyObject, CopyObjectOutput, DeclaredChecksum, Digests, MetadataDirective,
-    PUT_SIZE_BYTES_MAX,
+    ObjectHeaders, PUT_SIZE_BYTES_MAX, TaggingDirective,
 };
 use crate::decide::{self, BucketRef, PutCommit};
 use crate::error::{Error, Result};
@@ -13,6 +13,12 @@ use crate::objects::Objects;
 use crate::put_object::check_metadata;
 use crate::read::{Found, READ_ATTEMPTS_MAX};
 use crate::records::CreationRecord;
+use crate::tags::Tags;
+
+/// Asks for a copy that has nothing its source has not.
+const COPY_NOTHING_NEW: MetadataDirective = MetadataDirective::Copy {
+    website_redirect_location: None,
+};
 
 impl Objects {
     /// Stores a version of one key as a new version of another, or of itself.
@@ -39,8 +45,21 @@ impl Objects {
         let kept = ingest::algorithm_kept(&content.digests);
         let ingested = self.ingest(content, kept, &creation).await?;
         let (headers, metadata) = match request.metadata {
-            MetadataDirective::Copy => (found.object.headers, found.object.metadata),
+            MetadataDirective::Copy {
+                website_redirect_location,
+            } => {
+                // It belongs to one object and is never copied.
+                let headers = ObjectHeaders {
+                    website_redirect_location,
+                    ..found.object.headers
+                };
+                (headers, found.object.metadata)
+            }
             MetadataDirective::Replace { headers, metadata } => (headers, metadata),
+        };
+        let tags = match request.tags {
+            TaggingDirective::Copy => Tags::stored(found.object.tags),
+            TaggingDirective::Replace(tags) => tags,
         };
         let commit = PutCommit {
             bucket,
@@ -48,6 +67,7 @@ impl Objects {
             content: ingested.content.clone(),
             headers,
             metadata,
+            tags,
             conditions: request.conditions,
             now: self.clock.now(),
         };
@@ -83,7 +103,7 @@ impl Objects {
             let conditions = &request.source_conditions;
             decide::check_copy_source(conditions, found.object.etag, found.last_modified)?;
             let is_self = source.id == bucket.id && *key == request.key;
-            if is_self && found.is_current && request.metadata == MetadataDirective::Copy {
+            if is_self && found.is_current && request.metadata == COPY_NOTHING_NEW {
                 // VE24
                 return Err(Error::invalid_request(
                     "this copy request is illegal because it is trying to copy an object to \

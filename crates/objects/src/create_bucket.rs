@@ -12,7 +12,9 @@ impl Objects {
     /// `BucketAlreadyOwnedByYou`, `BucketAlreadyExists` (BK03), `OperationAborted`.
     pub async fn create_bucket(&self, request: CreateBucket) -> Result<()> {
         let now = self.clock.now();
-        self.decide(move |reads| decide::create_bucket(reads, &request.bucket, &request.owner, now))
-            .await
+        self.decide(move |reads| {
+            decide::create_bucket(reads, &request.bucket, &request.owner, &request.tags, now)
+        })
+        .await
     }
 }

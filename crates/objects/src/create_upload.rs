@@ -27,7 +27,7 @@ impl Objects {
             storage_class: STANDARD.to_owned(),
             headers: request.headers,
             metadata: request.metadata,
-            tags: Default::default(),
+            tags: request.tags.into_map(),
             lock: None,
             encryption: None,
         };

@@ -6,6 +6,8 @@
 use strongroom_base::Timestamp;
 use strongroom_types::{ETag, VersionId};
 
+use crate::records::ConfigKind;
+
 /// Which condition of a request was false.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Condition {
@@ -135,6 +137,18 @@ pub enum Error {
     /// 400.
     #[error("the metadata has {size} bytes, the most is {size_max}")]
     MetadataTooLarge { size: usize, size_max: usize },
+    /// 400: a tag of a form S3 does not allow, or given twice.
+    #[error("{message}")]
+    InvalidTag { message: &'static str, key: String },
+    /// 400 (BadRequest).
+    #[error("{what} tags cannot be greater than {count_max}")]
+    TooManyTags {
+        what: &'static str,
+        count_max: usize,
+    },
+    /// 404, with a code for each kind.
+    #[error("the bucket does not have a {kind:?} configuration")]
+    NoSuchConfiguration { kind: ConfigKind },
     /// 503: too few zones, or a deadline passed. The outcome of a write is unknown.
     #[error("service unavailable: {message}")]
     Unavailable { message: String },

@@ -43,6 +43,7 @@ impl Objects {
             checksum: object.checksum,
             storage_class: object.storage_class.clone(),
             part_count: None,
+            tag_count: object.tags.len(),
         };
         let (range, partial) = match (request.range, request.part_number) {
             (Some(_), Some(_)) => {

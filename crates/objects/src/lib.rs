@@ -13,6 +13,7 @@
 
 pub mod api;
 mod commit;
+pub mod config;
 pub mod decide;
 mod error;
 mod hash;
@@ -21,12 +22,14 @@ mod listing;
 mod objects;
 mod read;
 pub mod records;
+mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;
 
 // One operation, one file.
 mod abort_upload;
+mod bucket_config;
 mod bucket_usage;
 mod complete_upload;
 mod copy_object;
@@ -44,6 +47,7 @@ mod list_parts;
 mod list_upload_usage;
 mod list_uploads;
 mod locate_object;
+mod object_tagging;
 mod put_object;
 mod respread;
 mod upload_part;
@@ -58,7 +62,11 @@ pub use locate_object::{
     LOCATE_PARTS_MAX, LocateObject, LocateObjectOutput, LocatedContent, LocatedPart,
 };
 pub use objects::{Objects, Settings};
+pub use records::{BucketConfig, ConfigKind};
 /// A stream of content and its error, for callers that do not know the blob store.
 pub use strongroom_blob::{ByteStream, Error as ContentError, ErrorKind as ContentErrorKind};
 /// Where a blob lies, for callers that do not know the blob store.
 pub use strongroom_blob::{Location, RunLocation, ShardLocation, ShardState};
+pub use tags::{
+    BUCKET_TAGS_MAX, OBJECT_TAGS_MAX, TAG_KEY_CHARACTERS_MAX, TAG_VALUE_CHARACTERS_MAX, Tags,
+};

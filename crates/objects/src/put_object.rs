@@ -42,6 +42,7 @@ impl Objects {
             content: ingested.content.clone(),
             headers: request.headers,
             metadata: request.metadata,
+            tags: request.tags,
             conditions: request.conditions,
             // The version is as old as its commit, not as the request.
             now: self.clock.now(),

@@ -37,6 +37,7 @@ fn put_commit(bucket: BucketRef, name: &str, bytes: &'static [u8]) -> PutCommit 
         },
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         conditions: WriteConditions::default(),
         now: START,
     }
@@ -111,6 +112,7 @@ async fn create_upload(world: &World, name: &str) -> UploadId {
         key: key(name),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         checksum_algorithm: None,
         checksum_type: None,
     };

@@ -130,6 +130,7 @@ async fn an_object_of_10_000_parts_is_completed_read_by_range_and_overwritten() 
             key: key(&name),
             headers: ObjectHeaders::default(),
             metadata: UserMetadata::default(),
+            tags: Default::default(),
             checksum_algorithm: None,
             checksum_type: None,
         };

@@ -20,6 +20,7 @@ async fn create(
         key: key("k"),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         checksum_algorithm: checksum.map(|(algorithm, _)| algorithm),
         checksum_type: checksum.map(|(_, kind)| kind),
     };
@@ -218,7 +219,10 @@ fn copy(from: &str, to: &str) -> CopyObject {
         source_conditions: ReadConditions::default(),
         bucket: bucket("bucket"),
         key: key(to),
-        metadata: MetadataDirective::Copy,
+        metadata: MetadataDirective::Copy {
+            website_redirect_location: None,
+        },
+        tags: Default::default(),
         checksum_algorithm: None,
         conditions: WriteConditions::default(),
     }

@@ -19,6 +19,7 @@ async fn upload(world: &World, name: &str, parts: &[&[u8]]) -> UploadId {
         key: key(name),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         checksum_algorithm: None,
         checksum_type: None,
     };

@@ -100,6 +100,7 @@ impl Store {
         let create = CreateBucket {
             bucket: bucket(),
             owner: Owner::new("owner").unwrap(),
+            tags: Default::default(),
         };
         objects.create_bucket(create).await.unwrap();
         Self {
@@ -190,6 +191,7 @@ fn put(name: &str, bytes: Vec<u8>) -> PutObject {
         content: content(bytes),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         conditions: WriteConditions::default(),
     }
 }
@@ -235,6 +237,7 @@ async fn h10_a_part_whose_zone_goes_out_before_the_commit_is_in_the_completed_ob
         key: key("object"),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         checksum_algorithm: None,
         checksum_type: None,
     };

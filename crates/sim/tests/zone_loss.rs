@@ -48,6 +48,7 @@ async fn put(objects: &Objects, key: &str, bytes: &Bytes) -> Result<()> {
         content: content(bytes),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         conditions: WriteConditions::default(),
     };
     objects.put_object(request).await.map(drop)
@@ -80,6 +81,7 @@ async fn begin_upload(objects: &Objects, key: &str) -> Result<UploadId> {
         key: object_key(key),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         checksum_algorithm: None,
         checksum_type: None,
     };
@@ -169,7 +171,11 @@ async fn filled(topology: Topology, seed: u64) -> Result<Filled> {
     let owner = Owner::new("losing").unwrap();
     let bucket = bucket();
     objects
-        .create_bucket(CreateBucket { bucket, owner })
+        .create_bucket(CreateBucket {
+            bucket,
+            owner,
+            tags: Default::default(),
+        })
         .await?;
     let mut expected = Expected::new();
     for (index, size) in SIZES.into_iter().enumerate() {

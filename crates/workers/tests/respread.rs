@@ -98,6 +98,7 @@ impl World {
         let create = CreateBucket {
             bucket: bucket(),
             owner: Owner::new("owner").unwrap(),
+            tags: Default::default(),
         };
         objects.create_bucket(create).await.unwrap();
         blobs.mark_reduced(true);
@@ -180,6 +181,7 @@ fn put(index: usize) -> PutObject {
         content: content(bytes(index)),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         conditions: WriteConditions::default(),
     }
 }

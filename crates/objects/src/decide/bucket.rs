@@ -4,13 +4,15 @@ use strongroom_base::Timestamp;
 use strongroom_meta::{Reads, Stamp};
 use strongroom_types::{BucketName, Owner};
 
+use super::config::remove_configs;
 use super::{BucketRef, Decided, Writes, bucket_state, is_believed, load};
 use crate::error::Error;
 use crate::records::{
-    BucketId, BucketNameRecord, BucketRecord, Closing, STANDARD, Versioning, keys,
+    BucketId, BucketNameRecord, BucketRecord, Closing, ConfigKind, STANDARD, Versioning, keys,
 };
+use crate::tags::Tags;
 
-/// Makes a bucket. Its id is a stamp, so no other bucket ever had it (H14).
+/// Makes a bucket with these tags. Its id is a stamp, so no other bucket ever had it (H14).
 ///
 /// # Errors
 /// `BucketAlreadyOwnedByYou`, `BucketAlreadyExists`, `OperationAborted` while one of the name is
@@ -19,6 +21,7 @@ pub fn create_bucket(
     reads: &mut dyn Reads,
     name: &BucketName,
     owner: &Owner,
+    tags: &Tags,
     now: Timestamp,
 ) -> Decided<()> {
     let name_key = keys::bucket_name(name);
@@ -56,6 +59,9 @@ pub fn create_bucket(
         closing: None,
     };
     writes.put(keys::bucket(id), &state);
+    if !tags.is_empty() {
+        writes.put(keys::config(id, ConfigKind::Tagging), tags);
+    }
     Ok((writes.finish(id, STANDARD), ()))
 }
 
@@ -106,5 +112,6 @@ pub fn remove_bucket(reads: &mut dyn Reads, bucket: &BucketRef, token: Stamp) ->
     writes.delete(keys::bucket_name(&bucket.name));
     writes.delete(keys::bucket(bucket.id));
     writes.delete(keys::usage(bucket.id, STANDARD));
+    remove_configs(reads, &mut writes, bucket.id)?;
     Ok((writes.finish(bucket.id, STANDARD), ()))
 }

@@ -13,10 +13,12 @@ mod bucket;
 mod bury;
 mod complete;
 mod conditions;
+mod config;
 mod delete;
 mod put;
 mod range;
 mod respread;
+mod tagging;
 mod upload;
 mod writes;
 
@@ -35,10 +37,12 @@ pub use complete::{
     Assembled, CompleteCommit, CompleteRequest, Completed, StoredPart, assemble, finish_complete,
 };
 pub use conditions::{check_copy_source, check_read, check_write};
+pub use config::{CONFIGS_MAX, delete_config, put_config};
 pub use delete::delete;
 pub use put::{Body, NewContent, PutCommit, PutDone, put};
 pub use range::{resolve_part, resolve_range};
 pub use respread::{RespreadOutcome, clear_reduced, respread};
+pub use tagging::set_tags;
 pub use upload::{
     ClosedUpload, PartCommit, abort_upload, close_upload, create_upload, put_part, reopen_upload,
 };

@@ -18,6 +18,7 @@ use crate::records::{
     BlobId, BlobOwner, BlobRecord, BucketId, HeadRecord, ObjectRecord, STANDARD, VersionContent,
     VersionRecord, Versioning, keys,
 };
+use crate::tags::Tags;
 
 /// Bytes on their way into a record.
 #[derive(Clone, Debug)]
@@ -104,6 +105,7 @@ pub struct PutCommit {
     pub content: NewContent,
     pub headers: ObjectHeaders,
     pub metadata: UserMetadata,
+    pub tags: Tags,
     pub conditions: WriteConditions,
     pub now: Timestamp,
 }
@@ -137,7 +139,7 @@ pub fn put(reads: &mut dyn Reads, commit: &PutCommit) -> Decided<PutDone> {
             .map_or(VersionContent::Empty, VersionContent::Blob),
         headers: commit.headers.clone(),
         metadata: commit.metadata.clone(),
-        tags: Default::default(),
+        tags: commit.tags.as_map().clone(),
         lock: None,
         encryption: None,
         upload: None,

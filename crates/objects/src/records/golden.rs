@@ -13,6 +13,8 @@ use strongroom_types::{
 
 use super::*;
 use crate::api::ObjectHeaders;
+use crate::config::{CorsConfig, CorsRule, RedirectAll, RoutingRule, WebsiteConfig, WebsiteMode};
+use crate::tags::Tags;
 
 fn headers() -> ObjectHeaders {
     ObjectHeaders {
@@ -193,6 +195,50 @@ fn records_of_buckets_keep_their_format() {
         ..bucket
     };
     check("bucket_open", &open);
+}
+
+#[test]
+fn records_of_configurations_keep_their_format() {
+    let text = |text: &str| Some(text.to_owned());
+    let texts =
+        |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| (*text).to_owned()).collect() };
+    check("config_tagging", &Tags::stored(pairs("tag")));
+    let rule = CorsRule {
+        id: text("rule"),
+        allowed_methods: texts(&["GET", "PUT"]),
+        allowed_origins: texts(&["http://*.example.com", "*"]),
+        allowed_headers: texts(&["x-*"]),
+        expose_headers: texts(&["etag"]),
+        max_age_seconds: Some(3000),
+    };
+    let least = CorsRule {
+        allowed_methods: texts(&["GET"]),
+        allowed_origins: texts(&["*"]),
+        ..CorsRule::default()
+    };
+    let rules = vec![rule, least];
+    check("config_cors", &CorsConfig { rules });
+    let to = RedirectAll {
+        host: "example.com".to_owned(),
+        protocol: text("https"),
+    };
+    let mode = WebsiteMode::RedirectAll(to);
+    check("config_website_redirect_all", &WebsiteConfig { mode });
+    let rule = RoutingRule {
+        key_prefix: text("docs/"),
+        error_code: text("404"),
+        host: text("example.com"),
+        redirect_code: text("302"),
+        protocol: text("http"),
+        replace_prefix: text(""),
+        replace_key: text("error.html"),
+    };
+    let mode = WebsiteMode::Serve {
+        index_suffix: "index.html".to_owned(),
+        error_key: text("error.html"),
+        rules: vec![rule, RoutingRule::default()],
+    };
+    check("config_website", &WebsiteConfig { mode });
 }
 
 #[test]

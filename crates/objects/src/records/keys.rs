@@ -7,6 +7,8 @@
 use strongroom_meta::Stamp;
 use strongroom_types::{BucketName, ObjectKey, UploadId};
 
+use super::ConfigKind;
+
 /// Identity of a bucket: the stamp of its creation, so a re-created name is another bucket (H14).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct BucketId(pub u64);
@@ -19,6 +21,7 @@ pub struct BlobId(pub [u8; 16]);
 mod family {
     pub const BUCKET_NAME: u8 = b'N';
     pub const BUCKET: u8 = b'B';
+    pub const CONFIG: u8 = b'C';
     pub const HEAD: u8 = b'H';
     pub const VERSION: u8 = b'V';
     pub const PART_PAGE: u8 = b'L';
@@ -33,9 +36,10 @@ mod family {
 }
 
 /// All families, for tools and for tests that dump a store.
-pub const FAMILIES: [(u8, &str); 13] = [
+pub const FAMILIES: [(u8, &str); 14] = [
     (family::BUCKET_NAME, "bucket name"),
     (family::BUCKET, "bucket"),
+    (family::CONFIG, "bucket configuration"),
     (family::HEAD, "head"),
     (family::VERSION, "version"),
     (family::PART_PAGE, "part page"),
@@ -110,6 +114,19 @@ pub fn bucket_name_of(key: &[u8]) -> Option<BucketName> {
 #[must_use]
 pub fn bucket(bucket: BucketId) -> Vec<u8> {
     Key::new(family::BUCKET).bucket(bucket).0
+}
+
+/// → the [`super::BucketConfig`] of this kind. One of a kind that a bucket has many of is followed by
+/// its name.
+#[must_use]
+pub fn config(bucket: BucketId, kind: ConfigKind) -> Vec<u8> {
+    Key::new(family::CONFIG).bucket(bucket).raw(&[kind as u8]).0
+}
+
+/// Prefix of all configurations of a bucket.
+#[must_use]
+pub fn configs(bucket: BucketId) -> Vec<u8> {
+    Key::new(family::CONFIG).bucket(bucket).0
 }
 
 /// → [`super::HeadRecord`].

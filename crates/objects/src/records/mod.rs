@@ -6,6 +6,7 @@
 mod blob;
 mod bucket;
 mod codec;
+mod config;
 mod fields;
 pub mod keys;
 mod upload;
@@ -18,6 +19,7 @@ mod golden;
 pub use blob::{BlobOwner, BlobRecord, CreationRecord, GraveyardRecord, ReducedRecord};
 pub use bucket::{BucketNameRecord, BucketRecord, Closing, Versioning};
 pub use codec::{Decoded, RecordError, RecordFormat};
+pub use config::{BucketConfig, ConfigKind};
 pub use fields::{Encryption, Lock, ReplicationStatus, Retention, STANDARD};
 pub use keys::{BlobId, BucketId};
 pub use upload::{PartRecord, UploadRecord};

@@ -8,9 +8,12 @@ use super::op::BUCKETS;
 use super::reference::{RefBucket, RefObject, RefPage, Reference};
 use crate::api::{
     GetObject, ListBuckets, ListObjects, ListObjectsOutput, ListParts, ListStart, ListUploads,
+    ObjectVersion,
 };
+use crate::error::Error;
 use crate::hash::md5_of;
 use crate::objects::Objects;
+use crate::tags::Tags;
 
 /// Small, so that lists have several pages.
 const PAGE: u32 = 3;
@@ -125,6 +128,12 @@ async fn compare_bucket(
         stats.objects_compared += 1;
         stats.bytes_compared += object.content.len() as u64;
     }
+    let tags = match objects.bucket_config::<Tags>(&bucket_name(name)).await {
+        Ok(tags) => Some(tags),
+        Err(Error::NoSuchConfiguration { .. }) => None,
+        Err(error) => return Err(format!("tags of {name}: {error}")),
+    };
+    same(&format!("tags of {name}"), &tags, &bucket.tags)?;
     compare_uploads(objects, name, bucket).await?;
     compare_usage(objects, name, bucket).await
 }
@@ -185,6 +194,18 @@ async fn compare_object(
         &format!("metadata of {what}"),
         &info.metadata,
         &object.metadata,
+    )?;
+    let tags = objects.object_tags(ObjectVersion {
+        bucket: bucket_name(bucket),
+        key: object_key(key),
+        version_id: None,
+    });
+    let tags = tags.await.map_err(|e| format!("tags of {what}: {e}"))?;
+    same(&format!("tags of {what}"), &tags.tags, &object.tags)?;
+    same(
+        &format!("number of tags of {what}"),
+        &info.tag_count,
+        &object.tags.len(),
     )?;
     let chunks: Vec<_> = got
         .content

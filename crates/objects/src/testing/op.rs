@@ -2,6 +2,8 @@
 
 use strongroom_base::{Random, SeededRandom};
 
+use crate::tags::Tags;
+
 /// Buckets of the model.
 pub(super) const BUCKETS: [&str; 2] = ["bucket-a", "bucket-b"];
 /// Keys of the model: prefixes of one another, zero bytes, delimiters and several scripts.
@@ -23,6 +25,8 @@ pub enum OpKind {
     GetRange,
     Delete,
     DeleteMany,
+    PutTags,
+    ConfigureBucket,
     Copy,
     List,
     CreateUpload,
@@ -39,7 +43,7 @@ pub enum OpKind {
 
 impl OpKind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::CreateBucket,
         Self::DeleteBucket,
         Self::Put,
@@ -47,6 +51,8 @@ impl OpKind {
         Self::GetRange,
         Self::Delete,
         Self::DeleteMany,
+        Self::PutTags,
+        Self::ConfigureBucket,
         Self::Copy,
         Self::List,
         Self::CreateUpload,
@@ -68,7 +74,9 @@ impl OpKind {
             Self::UploadPart => 12,
             Self::CreateBucket | Self::Delete | Self::Copy | Self::List => 6,
             Self::CreateUpload | Self::Complete | Self::GetRange | Self::DeleteMany => 5,
+            Self::PutTags => 4,
             Self::DeleteBucket | Self::PutRefused | Self::Abort | Self::CompleteAgain => 2,
+            Self::ConfigureBucket => 2,
             _ => 1,
         }
     }
@@ -135,6 +143,14 @@ impl Op {
             pick: usize::try_from(random.next_u64() % 1000).expect("a small number"),
             seed: random.next_u64(),
         }
+    }
+
+    /// No tags, or one or two.
+    pub(super) fn tags(&self) -> Tags {
+        let all = [("seed", self.seed.to_string()), ("é", String::new())];
+        let pairs = all.into_iter().take(self.pick % 3);
+        Tags::of_object(pairs.map(|(key, value)| (key.to_owned(), value)))
+            .expect("tags of the model")
     }
 
     /// Content of `size` bytes.

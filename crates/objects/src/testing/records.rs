@@ -3,6 +3,7 @@
 //! - A blob record's owner is there and names the blob back (H26).
 //! - A version's or part's blob has a record.
 //! - A head's current version is there, and no version is without a head.
+//! - A configuration's bucket is there (BK06).
 //! - The counters are what a recount gives.
 //! - A mark of reduced redundancy and the blob's own flag agree, and the marks are counted right.
 
@@ -110,8 +111,12 @@ fn check_keys(records: &Records) -> Check<BTreeMap<BlobId, Vec<u8>>> {
         decode::<UploadRecord>(key, value)?;
         counted.entry(bucket_of(key)?).or_default().0[usage::UPLOADS] += 1;
     }
+    let mut configured: BTreeSet<BucketId> = family(records, b'C')
+        .map(|(key, _)| bucket_of(key))
+        .collect::<Check<_>>()?;
     for (key, value) in family(records, b'N') {
         let id = decode::<BucketNameRecord>(key, value)?.id;
+        configured.remove(&id);
         let stored = records
             .get(&keys::usage(id, STANDARD))
             .map(|(value, _)| value.clone());
@@ -124,6 +129,9 @@ fn check_keys(records: &Records) -> Check<BTreeMap<BlobId, Vec<u8>>> {
                 "counters are {stored:?}, a recount gives {recount:?}"
             ));
         }
+    }
+    if let Some(id) = configured.first() {
+        return Err(format!("bucket {id:?} is gone and has a configuration"));
     }
     if let Some((id, _)) = counted.first_key_value() {
         return Err(format!("bucket {id:?} is gone and has records"));

@@ -9,12 +9,14 @@ use super::op::Conditional;
 use crate::api::UserMetadata;
 use crate::error::{Condition, Error};
 use crate::hash::md5_of;
+use crate::tags::Tags;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RefObject {
     pub content: Vec<u8>,
     pub etag: ETag,
     pub metadata: UserMetadata,
+    pub tags: Tags,
     /// Sizes of its parts, when it was made of parts.
     pub parts: Option<Vec<u64>>,
     pub upload: Option<UploadId>,
@@ -23,6 +25,7 @@ pub(super) struct RefObject {
 #[derive(Clone, Debug, Default)]
 pub(super) struct RefUpload {
     pub metadata: UserMetadata,
+    pub tags: Tags,
     pub parts: BTreeMap<u16, Vec<u8>>,
 }
 
@@ -30,6 +33,8 @@ pub(super) struct RefUpload {
 pub(super) struct RefBucket {
     pub objects: BTreeMap<String, RefObject>,
     pub uploads: BTreeMap<(String, UploadId), RefUpload>,
+    /// Its own.
+    pub tags: Option<Tags>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,6 +79,7 @@ impl Reference {
         key: &str,
         content: Vec<u8>,
         metadata: UserMetadata,
+        tags: Tags,
         conditional: Conditional,
     ) -> Outcome<()> {
         let bucket = self.bucket(bucket)?;
@@ -83,6 +89,7 @@ impl Reference {
             content,
             etag,
             metadata,
+            tags,
             parts: None,
             upload: None,
         };
@@ -97,11 +104,23 @@ impl Reference {
         Ok(())
     }
 
+    pub fn put_tags(&mut self, bucket: &str, key: &str, tags: Tags) -> Outcome<()> {
+        let object = self.bucket(bucket)?.objects.get_mut(key);
+        object.ok_or_else(Error::no_such_key)?.tags = tags;
+        Ok(())
+    }
+
+    pub fn configure(&mut self, bucket: &str, tags: Option<Tags>) -> Outcome<()> {
+        self.bucket(bucket)?.tags = tags;
+        Ok(())
+    }
+
     pub fn copy(
         &mut self,
         source: (&str, &str),
         target: (&str, &str),
         replace: Option<UserMetadata>,
+        tags: Option<Tags>,
     ) -> Outcome<()> {
         let from = self.bucket(source.0)?.objects.get(source.1).cloned();
         self.bucket(target.0)?;
@@ -110,7 +129,15 @@ impl Reference {
             return Err(Error::invalid_request(""));
         }
         let metadata = replace.unwrap_or(from.metadata);
-        self.put(target.0, target.1, from.content, metadata, Conditional::No)
+        let tags = tags.unwrap_or(from.tags);
+        self.put(
+            target.0,
+            target.1,
+            from.content,
+            metadata,
+            tags,
+            Conditional::No,
+        )
     }
 
     pub fn complete(
@@ -162,11 +189,13 @@ impl Reference {
             part_count,
         };
         let metadata = upload.metadata.clone();
+        let tags = upload.tags.clone();
         let (parts, upload) = (Some(sizes), Some(id));
         let object = RefObject {
             content,
             etag,
             metadata,
+            tags,
             parts,
             upload,
         };

@@ -11,12 +11,13 @@ use super::{Harness, Stats};
 use crate::api::{
     AbortUpload, ByteRange, CompleteUpload, CompletedPart, Content, CopyObject, CreateBucket,
     CreateUpload, DeclaredChecksum, DeleteKey, DeleteObject, DeleteObjects, ETagMatch, GetObject,
-    ListObjects, ListStart, MetadataDirective, ObjectHeaders, PutObject, ReadConditions,
-    UploadPart, UserMetadata, WriteConditions,
+    ListObjects, ListStart, MetadataDirective, ObjectHeaders, ObjectVersion, PutObject,
+    ReadConditions, TaggingDirective, UploadPart, UserMetadata, WriteConditions,
 };
 use crate::error::{Error, Result};
 use crate::hash::md5_of;
 use crate::objects::Objects;
+use crate::tags::Tags;
 
 /// Pieces content is streamed in.
 const CHUNK: usize = 10_000;
@@ -106,6 +107,7 @@ impl Model {
                 let request = CreateBucket {
                     bucket: bucket_name(op.bucket),
                     owner,
+                    tags: Tags::default(),
                 };
                 let found = objects.create_bucket(request).await;
                 agree(found, self.reference.create_bucket(op.bucket))
@@ -119,6 +121,8 @@ impl Model {
             OpKind::GetRange => self.get_range(op, &objects).await,
             OpKind::Delete => self.delete(op, &objects).await,
             OpKind::DeleteMany => self.delete_many(op, &objects).await,
+            OpKind::PutTags => self.put_tags(op, &objects).await,
+            OpKind::ConfigureBucket => self.configure_bucket(op, &objects).await,
             OpKind::Copy => self.copy(op, &objects).await,
             OpKind::List => self.list(op, &objects).await,
             OpKind::CreateUpload => self.create_upload(op, &objects).await,
@@ -160,6 +164,7 @@ impl Model {
             content,
             headers: ObjectHeaders::default(),
             metadata: metadata(op),
+            tags: op.tags(),
             conditions: WriteConditions {
                 if_match: self.etag_match(op),
                 if_none_match,
@@ -177,9 +182,14 @@ impl Model {
         }
         let found = objects.put_object(self.put_request(op, content)).await;
         let metadata = metadata(op);
-        let expected = self
-            .reference
-            .put(op.bucket, op.key, bytes, metadata, op.conditional);
+        let expected = self.reference.put(
+            op.bucket,
+            op.key,
+            bytes,
+            metadata,
+            op.tags(),
+            op.conditional,
+        );
         agree(found, expected)
     }
 
@@ -301,8 +311,35 @@ impl Model {
         agree(found, expected)
     }
 
+    /// Puts other tags on an object, or none.
+    async fn put_tags(&mut self, op: &Op, objects: &Objects) -> std::result::Result<bool, String> {
+        let of = ObjectVersion {
+            bucket: bucket_name(op.bucket),
+            key: object_key(op.key),
+            version_id: None,
+        };
+        let found = objects.put_object_tags(of, op.tags()).await;
+        agree(found, self.reference.put_tags(op.bucket, op.key, op.tags()))
+    }
+
+    /// Puts the bucket's own tags, or deletes them.
+    async fn configure_bucket(
+        &mut self,
+        op: &Op,
+        objects: &Objects,
+    ) -> std::result::Result<bool, String> {
+        let bucket = bucket_name(op.bucket);
+        let tags = op.seed.is_multiple_of(2).then(|| op.tags());
+        let found = match tags.clone() {
+            Some(tags) => objects.put_bucket_config(&bucket, tags).await,
+            None => objects.delete_bucket_config::<Tags>(&bucket).await,
+        };
+        agree(found, self.reference.configure(op.bucket, tags))
+    }
+
     async fn copy(&mut self, op: &Op, objects: &Objects) -> std::result::Result<bool, String> {
         let replace = op.pick.is_multiple_of(2).then(|| metadata(op));
+        let tags = op.seed.is_multiple_of(2).then(|| op.tags());
         let request = CopyObject {
             source_bucket: bucket_name(op.other_bucket),
             source_key: object_key(op.other_key),
@@ -311,12 +348,17 @@ impl Model {
             bucket: bucket_name(op.bucket),
             key: object_key(op.key),
             metadata: match &replace {
-                None => MetadataDirective::Copy,
+                None => MetadataDirective::Copy {
+                    website_redirect_location: None,
+                },
                 Some(metadata) => MetadataDirective::Replace {
                     headers: ObjectHeaders::default(),
                     metadata: metadata.clone(),
                 },
             },
+            tags: tags
+                .clone()
+                .map_or(TaggingDirective::Copy, TaggingDirective::Replace),
             checksum_algorithm: None,
             conditions: WriteConditions::default(),
         };
@@ -324,7 +366,8 @@ impl Model {
         let source = (op.other_bucket, op.other_key);
         agree(
             found,
-            self.reference.copy(source, (op.bucket, op.key), replace),
+            self.reference
+                .copy(source, (op.bucket, op.key), replace, tags),
         )
     }
 
@@ -359,6 +402,7 @@ impl Model {
             key: object_key(op.key),
             headers: ObjectHeaders::default(),
             metadata: metadata(op),
+            tags: op.tags(),
             checksum_algorithm: None,
             checksum_type: None,
         };
@@ -367,6 +411,7 @@ impl Model {
         if let (Ok(output), Ok(bucket)) = (&found, expected) {
             let upload = RefUpload {
                 metadata: metadata(op),
+                tags: op.tags(),
                 ..RefUpload::default()
             };
             bucket

@@ -102,6 +102,7 @@ impl World {
             .create_bucket(CreateBucket {
                 bucket: bucket(name),
                 owner,
+                tags: Default::default(),
             })
             .await
     }
@@ -191,6 +192,7 @@ pub fn put_request(name: &str, bytes: &[u8]) -> PutObject {
         content: content(bytes),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         conditions: WriteConditions::default(),
     }
 }

@@ -34,7 +34,13 @@ fn content_of(bytes: Bytes) -> Content {
 pub async fn make_bucket(objects: &Objects) -> Result<()> {
     let owner = Owner::new("replay").unwrap();
     let bucket = bucket();
-    objects.create_bucket(CreateBucket { bucket, owner }).await
+    objects
+        .create_bucket(CreateBucket {
+            bucket,
+            owner,
+            tags: Default::default(),
+        })
+        .await
 }
 
 pub async fn put(objects: &Objects, key: &str, piece: Piece) -> Result<()> {
@@ -44,6 +50,7 @@ pub async fn put(objects: &Objects, key: &str, piece: Piece) -> Result<()> {
         content: content_of(piece.bytes()),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         conditions: WriteConditions::default(),
     };
     objects.put_object(request).await.map(drop)
@@ -252,6 +259,7 @@ impl Client {
             key: object_key(&key),
             headers: ObjectHeaders::default(),
             metadata: UserMetadata::default(),
+            tags: Default::default(),
             checksum_algorithm: None,
             checksum_type: None,
         };
