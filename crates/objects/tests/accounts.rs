@@ -17,6 +17,7 @@ async fn create(objects: &Objects, name: &str, by: &str) {
     let request = CreateBucket {
         bucket: bucket(name),
         owner: owner(by),
+        tags: Default::default(),
     };
     objects.create_bucket(request).await.unwrap();
 }
@@ -28,6 +29,7 @@ fn put(name: &str) -> PutObject {
         content: content(b"x"),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         conditions: WriteConditions::default(),
     }
 }

@@ -6,7 +6,6 @@ use common::{World, bucket, key, put_request};
 use strongroom_meta::MetaStore as _;
 use strongroom_objects::config::{CorsConfig, CorsRule};
 use strongroom_objects::decide;
-use strongroom_objects::records::keys;
 use strongroom_objects::{
     ConfigKind, CopyObject, CreateBucket, DeleteObject, Error, GetObject, MetadataDirective,
     ObjectVersion, ReadConditions, TaggingDirective, Tags, WriteConditions,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use http::HeaderMap;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
@@ -33,6 +34,8 @@ pub struct RequestContext {
     pub caller: Caller,
     /// All headers, as they were signed.
     pub headers: HeaderMap,
+    /// The whole body of all other operations.
+    pub content: Bytes,
     /// Set for operations that stream their body.
     pub body: Option<StreamedBody>,
     /// Why the operation failed; what `s3s` is told is only that it did.
@@ -56,6 +59,7 @@ impl RequestContext {
         Self {
             caller,
             headers,
+            content: Bytes::new(),
             body,
             error: Mutex::new(None),
         }

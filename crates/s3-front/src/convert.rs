@@ -5,7 +5,7 @@ use http::HeaderMap;
 use s3s::dto::{ETag as WireETag, Metadata, StreamingBlob};
 use strongroom_objects::{
     ByteRange, ByteStream, Content, ContentError, ContentErrorKind, DeclaredChecksum, Digests,
-    ETagMatch, Error, ObjectHeaders, ReadConditions, TrailerChecksum, UserMetadata,
+    ETagMatch, Error, ObjectHeaders, ReadConditions, Tags, TrailerChecksum, UserMetadata,
     WriteConditions,
 };
 use strongroom_types::{BucketName, Checksum, ETag, ObjectKey, PartNumber, UploadId, VersionId};
@@ -14,6 +14,7 @@ use crate::body::Trailer;
 use crate::context::{RequestContext, StreamedBody};
 use crate::digests::Declared;
 use crate::error::{FrontError, Result};
+use crate::target::parse_query;
 use crate::time_format::parse_http_date;
 
 pub fn bucket_name(text: String) -> Result<BucketName> {
@@ -140,7 +141,10 @@ pub fn byte_range(context: &RequestContext) -> Option<ByteRange> {
 // ----------------------------------------------------------------------- headers and content
 
 /// The headers that are kept with an object.
-pub fn object_headers(context: &RequestContext) -> ObjectHeaders {
+///
+/// # Errors
+/// `InvalidRedirectLocation`.
+pub fn object_headers(context: &RequestContext) -> Result<ObjectHeaders> {
     let text = |name: &str| context.header(name).map(str::to_owned);
     let codings: Vec<&str> = context
         .header("content-encoding")
@@ -149,15 +153,65 @@ pub fn object_headers(context: &RequestContext) -> ObjectHeaders {
         .map(str::trim)
         .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
         .collect();
-    ObjectHeaders {
+    Ok(ObjectHeaders {
         content_type: text("content-type"),
         content_encoding: (!codings.is_empty()).then(|| codings.join(",")),
         content_language: text("content-language"),
         content_disposition: text("content-disposition"),
         cache_control: text("cache-control"),
         expires: text("expires"),
-        website_redirect_location: None,
+        website_redirect_location: redirect_location(context)?,
+    })
+}
+
+/// Longest `x-amz-website-redirect-location`, as S3 has it.
+const REDIRECT_LOCATION_SIZE_BYTES_MAX: usize = 2 * 1024;
+
+fn redirect_location(context: &RequestContext) -> Result<Option<String>> {
+    let name = "x-amz-website-redirect-location";
+    if !context.headers.contains_key(name) {
+        return Ok(None);
     }
+    let refused = |message| FrontError::bad_request("InvalidRedirectLocation", message);
+    let text = context.header(name).unwrap_or_default();
+    let starts = ["/", "http://", "https://"];
+    if !starts.iter().any(|start| text.starts_with(start)) {
+        return Err(refused(
+            "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
+        ));
+    }
+    if text.len() > REDIRECT_LOCATION_SIZE_BYTES_MAX {
+        return Err(refused(
+            "The length of website redirect location cannot exceed 2,048 characters.",
+        ));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// The tags of `x-amz-tagging`: written as a query.
+///
+/// # Errors
+/// `InvalidArgument` when it is none, or names a key twice; `InvalidTag`, `BadRequest` (LI01).
+pub fn tags_header(context: &RequestContext) -> Result<Tags> {
+    let name = "x-amz-tagging";
+    let Some(value) = context.headers.get(name) else {
+        return Ok(Tags::default());
+    };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let refused = || {
+        FrontError::invalid_argument(
+            name,
+            text.as_ref(),
+            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query \
+             parameters without tag name duplicates.",
+        )
+    };
+    let pairs = parse_query(&text).map_err(|_| refused())?;
+    let is_twice = |key: &String| pairs.iter().filter(|(other, _)| other == key).count() > 1;
+    if pairs.iter().any(|(key, _)| is_twice(key)) {
+        return Err(refused());
+    }
+    Ok(Tags::of_object(pairs)?)
 }
 
 pub fn user_metadata(metadata: Option<Metadata>) -> UserMetadata {

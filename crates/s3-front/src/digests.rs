@@ -84,6 +84,26 @@ pub fn declared(headers: &HeaderMap, trailers: &[String]) -> Result<DeclaredDige
     })
 }
 
+/// That a body which must not be damaged on its way has a digest (PR04).
+///
+/// # Errors
+/// `InvalidRequest`.
+pub fn demand(headers: &HeaderMap) -> Result<()> {
+    let has = |name: &http::HeaderName| {
+        let name = name.as_str();
+        name == "content-md5"
+            || name
+                .strip_prefix("x-amz-checksum-")
+                .is_some_and(|suffix| !NOT_VALUES.contains(&suffix))
+    };
+    if headers.contains_key("x-amz-trailer") || headers.keys().any(has) {
+        return Ok(());
+    }
+    Err(FrontError::invalid_request(
+        "missing required header for this request: Content-MD5 OR x-amz-checksum-*",
+    ))
+}
+
 fn take_one(slot: &mut Declared, value: Declared) -> Result<()> {
     if *slot != Declared::None {
         return Err(FrontError::invalid_request(

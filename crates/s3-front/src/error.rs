@@ -12,6 +12,7 @@ use http::header::{HeaderName, HeaderValue};
 use strongroom_objects::Error;
 use strongroom_types::VersionId;
 
+use crate::config::not_configured;
 use crate::time_format::http_date;
 
 /// An error as the client sees it.
@@ -113,7 +114,17 @@ impl FrontError {
             | "BucketNotEmpty"
             | "BucketAlreadyExists"
             | "BucketAlreadyOwnedByYou"
-            | "InvalidBucketName" => (true, false, false),
+            | "InvalidBucketName"
+            | "NoSuchLifecycleConfiguration"
+            | "ReplicationConfigurationNotFoundError"
+            | "ObjectLockConfigurationNotFoundError"
+            | "ServerSideEncryptionConfigurationNotFoundError"
+            | "MetadataConfigurationNotFound"
+            | "NoSuchBucketPolicy"
+            | "NoSuchConfiguration"
+            | "NoSuchTagSet"
+            | "NoSuchCORSConfiguration"
+            | "NoSuchWebsiteConfiguration" => (true, false, false),
             "NoSuchKey" => (false, true, false),
             "NoSuchVersion" => (false, true, true),
             _ => (false, false, false),
@@ -164,7 +175,7 @@ impl FrontError {
 }
 
 /// `text` as XML content; characters XML cannot hold are replaced.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -225,6 +236,9 @@ const fn code_of(error: &Error) -> (StatusCode, &'static str) {
         Error::NotImplemented { .. } => (S::NOT_IMPLEMENTED, "NotImplemented"),
         Error::KeyTooLong { .. } => (S::BAD_REQUEST, "KeyTooLongError"),
         Error::MetadataTooLarge { .. } => (S::BAD_REQUEST, "MetadataTooLarge"),
+        Error::InvalidTag { .. } => (S::BAD_REQUEST, "InvalidTag"),
+        Error::TooManyTags { .. } => (S::BAD_REQUEST, "BadRequest"),
+        Error::NoSuchConfiguration { kind } => (S::NOT_FOUND, not_configured(*kind).0),
         Error::Unavailable { .. } => (S::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         Error::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
         Error::StorageFull => (S::INSUFFICIENT_STORAGE, "XStorageFull"),
@@ -271,6 +285,11 @@ fn detailed(front: FrontError, error: Error) -> FrontError {
             .with("ArgumentName", name)
             .with("ArgumentValue", value),
         Error::NotImplemented { header } => front.with("Header", header),
+        Error::InvalidTag { key, .. } => front.with("TagKey", key),
+        Error::NoSuchConfiguration { kind } => FrontError {
+            message: not_configured(kind).1.to_owned(),
+            ..front
+        },
         Error::KeyTooLong { size } => front.with("Size", size.to_string()),
         Error::MetadataTooLarge { size, size_max } => front
             .with("Size", size.to_string())

@@ -36,7 +36,7 @@ impl S3Front {
     }
 
     /// The same for the account that sent a request: the only way to an operation.
-    fn acting_for(&self, caller: &Caller) -> Self {
+    pub(crate) fn acting_for(&self, caller: &Caller) -> Self {
         Self {
             objects: self.objects.acting_for(caller.owner()),
             ..self.clone()

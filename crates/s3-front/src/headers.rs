@@ -8,11 +8,11 @@ use http::{HeaderMap, StatusCode};
 
 use crate::auth::QUERY_AUTH_PARAMETERS;
 use crate::error::{FrontError, Result};
-use crate::route::is_header_or_signature;
+use crate::route::{Operation, is_header_or_signature};
 use crate::target::Target;
 
 /// Headers we act on, or that ask for nothing.
-const KNOWN: [&str; 33] = [
+const KNOWN: [&str; 36] = [
     "x-amz-acl",
     "x-amz-checksum-algorithm",
     "x-amz-checksum-crc32",
@@ -43,17 +43,19 @@ const KNOWN: [&str; 33] = [
     "x-amz-request-payer",
     "x-amz-sdk-checksum-algorithm",
     "x-amz-source-expected-bucket-owner",
+    "x-amz-tagging",
+    "x-amz-tagging-directive",
     "x-amz-te",
     "x-amz-trailer",
     "x-amz-user-agent",
+    "x-amz-website-redirect-location",
 ];
 
 /// Headers that ask for what is so anyway when they have one of these values.
-const KNOWN_VALUES: [(&str, &[&str]); 4] = [
+const KNOWN_VALUES: [(&str, &[&str]); 3] = [
     ("x-amz-storage-class", &["STANDARD"]),
     ("x-amz-object-ownership", &["BucketOwnerEnforced"]),
     ("x-amz-bucket-object-lock-enabled", &["false", "False"]),
-    ("x-amz-tagging-directive", &["COPY"]),
 ];
 
 /// Refuses what we would otherwise ignore.
@@ -75,6 +77,29 @@ pub fn refuse_unknown(headers: &HeaderMap) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Headers of operations that make a version, which ask for something there only.
+const OF_NEW_VERSIONS: [&str; 3] = [
+    "x-amz-tagging",
+    "x-amz-tagging-directive",
+    "x-amz-website-redirect-location",
+];
+
+/// Refuses headers that the operation would ignore.
+///
+/// # Errors
+/// `NotImplemented` naming the header.
+pub fn refuse_misplaced(operation: Operation, headers: &HeaderMap) -> Result<()> {
+    let makes_version = matches!(
+        operation,
+        Operation::PutObject | Operation::CopyObject | Operation::CreateMultipartUpload
+    );
+    let misplaced = |name: &&&str| !makes_version && headers.contains_key(**name);
+    match OF_NEW_VERSIONS.iter().find(misplaced) {
+        None => Ok(()),
+        Some(name) => Err(FrontError::not_implemented(name)),
+    }
 }
 
 fn check_storage_class(class: &str) -> Result<()> {
@@ -177,8 +202,6 @@ mod tests {
             ),
             ("x-amz-object-lock-legal-hold", "ON"),
             ("x-amz-bucket-object-lock-enabled", "true"),
-            ("x-amz-tagging", "a=b"),
-            ("x-amz-website-redirect-location", "/x"),
             ("x-amz-grant-everything", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-mfa", "1 2"),

@@ -16,6 +16,7 @@ mod access;
 mod acl;
 pub mod auth;
 pub mod body;
+mod config;
 mod context;
 mod convert;
 pub mod digests;
@@ -23,13 +24,16 @@ pub mod error;
 mod front;
 pub mod headers;
 pub mod health;
+pub mod not_implemented;
 pub mod observe;
 mod ops;
 mod response;
 pub mod route;
 mod service;
+pub mod subresources;
 pub mod target;
 mod time_format;
+mod xml;
 
 pub use auth::credentials::{
     Caller, Credential, CredentialSource, Credentials, ROOT_ACCOUNT_ID, ROOT_OWNER_ID, SecretKey,

@@ -91,8 +91,8 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
-    use crate::{headers, route};
     use crate::target::Target;
+    use crate::{headers, route};
 
     #[test]
     fn everything_in_the_list_is_refused_by_its_name() {
@@ -128,13 +128,23 @@ mod tests {
         let (_, list) = text.split_once("<!-- not implemented -->").unwrap();
         let (list, _) = list.split_once("<!-- end -->").unwrap();
         for refused in SUBRESOURCES {
-            let line = format!("`{}` (`{} ?{}`)", refused.what, refused.method, refused.query);
+            let line = format!(
+                "`{}` (`{} ?{}`)",
+                refused.what, refused.method, refused.query
+            );
             assert!(list.contains(&line), "docs/semantics.md lacks {line}");
         }
         for name in HEADERS {
-            assert!(list.contains(&format!("`{name}`")), "docs/semantics.md lacks {name}");
+            assert!(
+                list.contains(&format!("`{name}`")),
+                "docs/semantics.md lacks {name}"
+            );
         }
         let count = list.matches(" (`").count();
-        assert_eq!(count, SUBRESOURCES.len(), "docs/semantics.md lists what is implemented");
+        assert_eq!(
+            count,
+            SUBRESOURCES.len(),
+            "docs/semantics.md lists what is implemented"
+        );
     }
 }

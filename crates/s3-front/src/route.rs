@@ -7,6 +7,7 @@
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::error::{FrontError, Result};
+use crate::subresources;
 use crate::target::Target;
 
 macro_rules! operations {
@@ -35,6 +36,27 @@ operations! {
     PutObject, CopyObject, GetObject, HeadObject, DeleteObject,
     CreateMultipartUpload, UploadPart, CompleteMultipartUpload,
     AbortMultipartUpload, ListParts, UploadPartCopy,
+    GetObjectTagging, PutObjectTagging, DeleteObjectTagging,
+    GetBucketTagging, PutBucketTagging, DeleteBucketTagging,
+    GetBucketCors, PutBucketCors, DeleteBucketCors,
+    GetBucketWebsite, PutBucketWebsite, DeleteBucketWebsite,
+    GetBucketPolicy, DeleteBucketPolicy, GetBucketPolicyStatus,
+    GetBucketLifecycleConfiguration, DeleteBucketLifecycle,
+    GetBucketReplication, DeleteBucketReplication, GetBucketEncryption, DeleteBucketEncryption,
+    GetObjectLockConfiguration, GetBucketLogging, PutBucketLogging,
+    GetBucketRequestPayment, PutBucketRequestPayment, GetBucketAccelerateConfiguration,
+    GetBucketNotificationConfiguration, PutBucketNotificationConfiguration,
+    GetBucketOwnershipControls, PutBucketOwnershipControls,
+    GetPublicAccessBlock, PutPublicAccessBlock, GetBucketAbac, PutBucketAbac,
+    GetBucketMetadataConfiguration,
+    GetBucketAnalyticsConfiguration, ListBucketAnalyticsConfigurations,
+    DeleteBucketAnalyticsConfiguration,
+    GetBucketMetricsConfiguration, ListBucketMetricsConfigurations,
+    DeleteBucketMetricsConfiguration,
+    GetBucketInventoryConfiguration, ListBucketInventoryConfigurations,
+    DeleteBucketInventoryConfiguration,
+    GetBucketIntelligentTieringConfiguration, ListBucketIntelligentTieringConfigurations,
+    DeleteBucketIntelligentTieringConfiguration,
 }
 
 impl Operation {
@@ -102,13 +124,15 @@ impl Operation {
             Self::UploadPart | Self::UploadPartCopy => &["partNumber", "uploadId"],
             Self::CompleteMultipartUpload | Self::AbortMultipartUpload => &["uploadId"],
             Self::ListParts => &["uploadId", "max-parts", "part-number-marker"],
+            // The table of sub-resources has those of its own operations.
+            _ => &[],
         }
     }
 
     /// Whether the parameter `name` is one of the operation's own.
     #[must_use]
     pub fn takes(self, name: &str) -> bool {
-        self.parameters().contains(&name)
+        self.parameters().contains(&name) || subresources::takes(self, name)
     }
 }
 
@@ -152,8 +176,9 @@ pub fn is_header_or_signature(name: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"))
 }
 
-#[derive(Clone, Copy)]
-enum Level {
+/// What a request is aimed at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
     Service,
     Bucket,
     Object,
@@ -166,6 +191,9 @@ fn candidate(
     headers: &HeaderMap,
 ) -> Result<Operation> {
     use Operation as O;
+    if let Some(operation) = subresources::resolve(method, level, target) {
+        return Ok(operation);
+    }
     let has = |name| target.has(name);
     let copies = headers.contains_key("x-amz-copy-source");
     let operation = match (method.as_str(), level) {
@@ -301,18 +329,15 @@ mod tests {
         for (method, uri, code) in [
             ("PUT", "/b/k?renameObject", "NotImplemented"),
             ("PUT", "/b/k?retention", "NotImplemented"),
-            ("PUT", "/b/k?tagging", "NotImplemented"),
             ("PUT", "/b?object-lock", "NotImplemented"),
             ("PUT", "/b?versioning", "NotImplemented"),
             ("PUT", "/b?policy", "NotImplemented"),
-            ("GET", "/b?replication", "NotImplemented"),
             ("DELETE", "/b/k?acl", "NotImplemented"),
             ("PUT", "/b/k?acl&tagging", "NotImplemented"),
             ("GET", "/b/k?attributes", "NotImplemented"),
             ("GET", "/b?anything=1", "NotImplemented"),
             ("POST", "/b/k?restore", "NotImplemented"),
             ("POST", "/b", "NotImplemented"),
-            ("DELETE", "/b?lifecycle", "NotImplemented"),
             ("DELETE", "/b/k?uploadId=u&versionId=null", "NotImplemented"),
             ("PUT", "/b/k?uploadId=u", "InvalidArgument"),
             ("PUT", "/b/k?partNumber=1", "InvalidArgument"),

@@ -29,6 +29,7 @@ use crate::auth::key_cache::KeyCache;
 use crate::auth::{Authenticator, Presented};
 use crate::body::shared::{BODY_IDLE_MAX, SharedBody};
 use crate::body::{BodyPlan, Failure, RawBody, Received, content_codings};
+use crate::config;
 use crate::context::{ContextRef, KEPT_FROM_S3S, RequestContext, StreamedBody};
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
@@ -85,6 +86,7 @@ pub struct FrontService {
 struct Inner {
     settings: FrontSettings,
     parts: FrontParts,
+    front: S3Front,
     s3: S3Service,
     keys: KeyCache,
 }
@@ -106,11 +108,12 @@ impl FrontService {
             settings.region.clone(),
             Arc::clone(&parts.clock),
         );
-        let s3 = S3ServiceBuilder::new(front).build();
+        let s3 = S3ServiceBuilder::new(front.clone()).build();
         Self {
             inner: Arc::new(Inner {
                 settings,
                 parts,
+                front,
                 s3,
                 keys: KeyCache::default(),
             }),
@@ -235,6 +238,15 @@ impl Inner {
         progress.operation = operation.name();
         tracing::Span::current().record("operation", operation.name());
         progress.context = Some(Arc::clone(&context));
+        let call = config::Call {
+            front: &self.front.acting_for(&context.caller),
+            context: &context,
+            target,
+            operation,
+        };
+        if let Some(answer) = config::answer(&call).await {
+            return answer;
+        }
         let request = s3s_request(&head.method, target, operation, &context, body)?;
         let response = self.s3.call(request).await.map_err(|error| {
             tracing::error!(?error, "the operation gave no answer");
@@ -270,6 +282,7 @@ impl Inner {
         headers::refuse_unknown(&headers)?;
         refuse_forms(method, &headers)?;
         let operation = route::resolve(method, target, &headers)?;
+        headers::refuse_misplaced(operation, &headers)?;
         let caller = authenticated.caller;
         let objects = self.parts.objects.acting_for(caller.owner());
         access::check(&objects, &caller, operation, target, &headers).await?;
@@ -298,7 +311,8 @@ impl Inner {
             return Ok((operation, Arc::new(context), body));
         }
         let content = plan.read_whole(raw, received.clone()).await?;
-        let context = RequestContext::new(caller, headers, None);
+        let mut context = RequestContext::new(caller, headers, None);
+        context.content = content.clone();
         Ok((operation, Arc::new(context), s3s::Body::from(content)))
     }
 }

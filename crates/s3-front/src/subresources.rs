@@ -85,7 +85,8 @@ table! {
     "GET" Bucket "inventory" ListBucketInventoryConfigurations ["continuation-token"];
     "DELETE" Bucket "inventory" DeleteBucketInventoryConfiguration ["id"] if "id";
     "GET" Bucket "intelligent-tiering" GetBucketIntelligentTieringConfiguration ["id"] if "id";
-    "GET" Bucket "intelligent-tiering" ListBucketIntelligentTieringConfigurations ["continuation-token"];
+    "GET" Bucket "intelligent-tiering" ListBucketIntelligentTieringConfigurations
+        ["continuation-token"];
     "DELETE" Bucket "intelligent-tiering" DeleteBucketIntelligentTieringConfiguration ["id"] if "id";
 }
 

@@ -106,7 +106,8 @@ pub fn bucket_of_host(host: &str, base_domain: &str) -> Option<String> {
     (!bucket.is_empty()).then(|| bucket.to_owned())
 }
 
-fn parse_query(query: &str) -> Result<Vec<(String, String)>, FrontError> {
+/// The pairs of a query, decoded, in their order.
+pub(crate) fn parse_query(query: &str) -> Result<Vec<(String, String)>, FrontError> {
     let mut parameters = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         if parameters.len() == QUERY_PARAMETERS_MAX {

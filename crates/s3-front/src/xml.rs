@@ -301,14 +301,20 @@ mod tests {
         }
         assert_eq!(parse(b"<R>\xFF</R>", "R").unwrap_err().code, "MalformedXML");
         let many = format!("<R>{}</R>", "<a/>".repeat(ELEMENTS_MAX));
-        assert_eq!(parse(many.as_bytes(), "R").unwrap_err().code, "MalformedXML");
+        assert_eq!(
+            parse(many.as_bytes(), "R").unwrap_err().code,
+            "MalformedXML"
+        );
     }
 
     #[test]
     fn prefixes_references_and_sections_are_read() {
         let document = "<?xml version=\"1.0\"?><!-- c --><x:R xmlns:x=\"u\"> \
                         <x:T>a&amp;&#98;<![CDATA[<c>]]></x:T><E/></x:R>\n";
-        let mut children = parse(document.as_bytes(), "R").unwrap().into_children().unwrap();
+        let mut children = parse(document.as_bytes(), "R")
+            .unwrap()
+            .into_children()
+            .unwrap();
         assert_eq!(children.text("T").unwrap().as_deref(), Some("a&b<c>"));
         assert_eq!(children.text("E").unwrap().as_deref(), Some(""));
         assert!(children.end().is_ok());

@@ -12,7 +12,6 @@ async fn an_unknown_subresource_changes_nothing() {
         "renameObject",
         "retention",
         "legal-hold",
-        "tagging",
         "annotation",
         "encryption",
         "x=1",
@@ -47,8 +46,6 @@ async fn a_header_that_asks_for_protection_stores_nothing() {
         ("x-amz-object-lock-mode", "COMPLIANCE"),
         ("x-amz-object-lock-legal-hold", "ON"),
         ("x-amz-storage-class", "GLACIER"),
-        ("x-amz-tagging", "a=b"),
-        ("x-amz-website-redirect-location", "/b"),
     ] {
         let put = Call::new("PUT", "/bucket/key")
             .header(name, value)

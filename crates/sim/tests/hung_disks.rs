@@ -30,6 +30,7 @@ async fn put(objects: &Objects, key: &str, bytes: &Bytes) -> Result<()> {
         content: Content::new(Box::pin(stream), bytes.len() as u64),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         conditions: WriteConditions::default(),
     };
     objects.put_object(request).await.map(drop)
@@ -51,6 +52,7 @@ async fn a_hung_disk_is_set_aside(op: OpKind) {
     let create = CreateBucket {
         bucket: bucket(),
         owner,
+        tags: Default::default(),
     };
     objects.create_bucket(create).await.unwrap();
     let content = bytes(600_000);

@@ -1,9 +1,7 @@
 //! GetBucketCors, PutBucketCors, DeleteBucketCors.
 
 use http::StatusCode;
-use strongroom_objects::config::{
-    CORS_RULES_MAX, CorsConfig, CorsRule, RULE_ID_CHARACTERS_MAX,
-};
+use strongroom_objects::config::{CORS_RULES_MAX, CorsConfig, CorsRule, RULE_ID_CHARACTERS_MAX};
 
 use super::{Answer, Call, document, empty, number};
 use crate::error::Result;
@@ -41,7 +39,10 @@ pub async fn put(call: &Call<'_>) -> Answer {
     }
     let rules = rules.into_iter().map(rule).collect::<Result<_>>()?;
     let config = CorsConfig { rules };
-    call.front.objects.put_bucket_config(&bucket, config).await?;
+    call.front
+        .objects
+        .put_bucket_config(&bucket, config)
+        .await?;
     Ok(empty(StatusCode::OK))
 }
 

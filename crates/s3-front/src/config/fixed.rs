@@ -51,9 +51,7 @@ async fn run(call: &Call<'_>, fixed: Fixed) -> Answer {
 
 fn done(fixed: Fixed) -> Result<Response<FrontBody>> {
     match fixed {
-        Fixed::Missing(code, message) => {
-            Err(FrontError::new(StatusCode::NOT_FOUND, code, message))
-        }
+        Fixed::Missing(code, message) => Err(FrontError::new(StatusCode::NOT_FOUND, code, message)),
         Fixed::Document(make) => Ok(document(make())),
         Fixed::Same(..) => Ok(empty(StatusCode::OK)),
         Fixed::Gone => Ok(empty(StatusCode::NO_CONTENT)),
@@ -105,9 +103,9 @@ fn fixed(operation: Operation) -> Option<Fixed> {
         O::GetBucketLogging => Doc(|| Document::new("BucketLoggingStatus")),
         O::GetBucketNotificationConfiguration => Doc(|| Document::new("NotificationConfiguration")),
         O::GetBucketAccelerateConfiguration => Doc(|| Document::new("AccelerateConfiguration")),
-        O::GetBucketRequestPayment => Doc(|| {
-            Document::new("RequestPaymentConfiguration").element("Payer", "BucketOwner")
-        }),
+        O::GetBucketRequestPayment => {
+            Doc(|| Document::new("RequestPaymentConfiguration").element("Payer", "BucketOwner"))
+        }
         O::GetBucketOwnershipControls => Doc(|| {
             Document::new("OwnershipControls")
                 .open("Rule")
@@ -118,9 +116,7 @@ fn fixed(operation: Operation) -> Option<Fixed> {
         O::ListBucketAnalyticsConfigurations => {
             Doc(|| empty_list("ListBucketAnalyticsConfigurationResult"))
         }
-        O::ListBucketMetricsConfigurations => {
-            Doc(|| empty_list("ListMetricsConfigurationsResult"))
-        }
+        O::ListBucketMetricsConfigurations => Doc(|| empty_list("ListMetricsConfigurationsResult")),
         O::ListBucketInventoryConfigurations => {
             Doc(|| empty_list("ListInventoryConfigurationsResult"))
         }
@@ -130,7 +126,12 @@ fn fixed(operation: Operation) -> Option<Fixed> {
         O::PutBucketLogging => Same("BucketLoggingStatus", is_empty),
         O::PutBucketNotificationConfiguration => Same("NotificationConfiguration", is_empty),
         O::PutBucketRequestPayment => Same("RequestPaymentConfiguration", |document| {
-            one_of(document.into_children()?, "Payer", "BucketOwner", &["Requester"])
+            one_of(
+                document.into_children()?,
+                "Payer",
+                "BucketOwner",
+                &["Requester"],
+            )
         }),
         O::PutBucketOwnershipControls => Same("OwnershipControls", |document| {
             let mut children = document.into_children()?;
@@ -141,7 +142,12 @@ fn fixed(operation: Operation) -> Option<Fixed> {
         }),
         O::PutPublicAccessBlock => Same("PublicAccessBlockConfiguration", blocks_everything),
         O::PutBucketAbac => Same("AbacStatus", |document| {
-            one_of(document.into_children()?, "Status", "Disabled", &["Enabled"])
+            one_of(
+                document.into_children()?,
+                "Status",
+                "Disabled",
+                &["Enabled"],
+            )
         }),
         _ => return None,
     })

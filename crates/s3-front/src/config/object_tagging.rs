@@ -42,6 +42,8 @@ pub async fn put(call: &Call<'_>) -> Answer {
 /// DeleteObjectTagging.
 pub async fn delete(call: &Call<'_>) -> Answer {
     let objects = &call.front.objects;
-    let id = objects.put_object_tags(version(call)?, Tags::default()).await?;
+    let id = objects
+        .put_object_tags(version(call)?, Tags::default())
+        .await?;
     Ok(with_version(empty(StatusCode::NO_CONTENT), id))
 }

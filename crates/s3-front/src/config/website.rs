@@ -62,7 +62,10 @@ fn write_rule(out: Document, rule: &RoutingRule) -> Document {
 pub async fn put(call: &Call<'_>) -> Answer {
     let bucket = call.bucket()?;
     let config = configuration(call.document("WebsiteConfiguration")?)?;
-    call.front.objects.put_bucket_config(&bucket, config).await?;
+    call.front
+        .objects
+        .put_bucket_config(&bucket, config)
+        .await?;
     Ok(empty(StatusCode::OK))
 }
 

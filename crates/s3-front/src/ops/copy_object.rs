@@ -5,13 +5,13 @@ use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource,
     MetadataDirective as WireDirective,
 };
-use strongroom_objects::{CopyObject, MetadataDirective};
+use strongroom_objects::{CopyObject, MetadataDirective, TaggingDirective};
 
 use super::Answer;
 use crate::context::ContextRef;
 use crate::convert::{
-    bucket_name, object_headers, object_key, read_conditions, set_checksum, user_metadata,
-    version_id, wire_checksum_type, wire_etag, write_conditions,
+    bucket_name, object_headers, object_key, read_conditions, set_checksum, tags_header,
+    user_metadata, version_id, wire_checksum_type, wire_etag, write_conditions,
 };
 use crate::digests::parse_algorithm;
 use crate::error::{FrontError, Result};
@@ -32,6 +32,7 @@ pub async fn run(
         source_version_id: version_id(source_version.as_deref())?,
         source_conditions: read_conditions(context, "x-amz-copy-source-"),
         metadata: metadata(context, &input)?,
+        tags: tags(context)?,
         bucket: bucket_name(input.bucket)?,
         key: object_key(input.key)?,
         checksum_algorithm: algorithm
@@ -70,12 +71,27 @@ pub(super) fn source(source: &CopySource) -> Result<(String, String, Option<Stri
     }
 }
 
+/// HD06.
+fn tags(context: &ContextRef) -> Result<TaggingDirective> {
+    match context.header("x-amz-tagging-directive") {
+        None | Some("COPY") => Ok(TaggingDirective::Copy),
+        Some("REPLACE") => Ok(TaggingDirective::Replace(tags_header(context)?)),
+        Some(other) => Err(FrontError::invalid_argument(
+            "x-amz-tagging-directive",
+            other,
+            "unknown tagging directive",
+        )),
+    }
+}
+
 fn metadata(context: &ContextRef, input: &CopyObjectInput) -> Result<MetadataDirective> {
     let directive = input.metadata_directive.as_ref().map(WireDirective::as_str);
     match directive {
-        None | Some("COPY") => Ok(MetadataDirective::Copy),
+        None | Some("COPY") => Ok(MetadataDirective::Copy {
+            website_redirect_location: object_headers(context)?.website_redirect_location,
+        }),
         Some("REPLACE") => Ok(MetadataDirective::Replace {
-            headers: object_headers(context),
+            headers: object_headers(context)?,
             metadata: user_metadata(input.metadata.clone()),
         }),
         Some(other) => Err(FrontError::invalid_argument(

@@ -1,14 +1,16 @@
 //! CreateBucket.
 
 use s3s::S3Response;
-use s3s::dto::{CreateBucketConfiguration, CreateBucketInput, CreateBucketOutput};
-use strongroom_objects::{CreateBucket, Error};
+use s3s::dto::{CreateBucketInput, CreateBucketOutput};
+use strongroom_objects::{CreateBucket, Error, Tags};
 
 use super::Answer;
+use crate::config::read_tags;
 use crate::context::ContextRef;
 use crate::convert::bucket_name;
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
+use crate::xml;
 
 /// The region in which S3 answers 200 to the owner who makes a bucket again.
 const FIRST_REGION: &str = "us-east-1";
@@ -20,17 +22,21 @@ pub async fn run(
     input: CreateBucketInput,
 ) -> Answer<CreateBucketOutput> {
     let bucket = bucket_name(input.bucket)?;
-    if let Some(configuration) = &input.create_bucket_configuration {
-        check_configuration(configuration, &front.region)?;
-    }
+    let tags = if context.content.is_empty() {
+        Tags::default()
+    } else {
+        read_configuration(&context.content, &front.region)?
+    };
+    let has_tags = !tags.is_empty();
     let location = format!("/{bucket}");
     let request = CreateBucket {
         bucket,
         owner: context.caller.owner(),
+        tags,
     };
     match front.objects.create_bucket(request).await {
         // BK03: where clients were never told otherwise, making a bucket again is no error.
-        Err(Error::BucketAlreadyOwnedByYou) if front.region == FIRST_REGION => {}
+        Err(Error::BucketAlreadyOwnedByYou) if front.region == FIRST_REGION && !has_tags => {}
         made => made?,
     }
     Ok(S3Response::new(CreateBucketOutput {
@@ -38,25 +44,30 @@ pub async fn run(
     }))
 }
 
-fn check_configuration(configuration: &CreateBucketConfiguration, region: &str) -> Result<()> {
-    for (given, name) in [
-        (configuration.bucket.is_some(), "Bucket"),
-        (configuration.location.is_some(), "Location"),
-    ] {
-        if given {
+/// The tags of the document, once the rest of it is found to be as we are. Read here and not by
+/// `s3s`, which skips what it does not know.
+fn read_configuration(content: &[u8], region: &str) -> Result<Tags> {
+    let mut children = xml::parse(content, "CreateBucketConfiguration")?.into_children()?;
+    for name in ["Bucket", "Location"] {
+        if children.optional(name)?.is_some() {
             return Err(FrontError::not_implemented(name));
         }
     }
-    let constraint = configuration.location_constraint.as_ref();
-    match constraint.map(s3s::dto::BucketLocationConstraint::as_str) {
-        None | Some("") => Ok(()),
-        Some(constraint) if constraint == region => Ok(()),
-        Some(constraint) => Err(FrontError::bad_request(
-            "IllegalLocationConstraintException",
-            format!(
-                "the {constraint} location constraint is incompatible for the region specific \
-                 endpoint this request was sent to"
-            ),
-        )),
+    let constraint = children.text("LocationConstraint")?;
+    let tags = children.optional("Tags")?.map(read_tags).transpose()?;
+    children.end()?;
+    match constraint.as_deref() {
+        None | Some("") => {}
+        Some(constraint) if constraint == region => {}
+        Some(constraint) => {
+            return Err(FrontError::bad_request(
+                "IllegalLocationConstraintException",
+                format!(
+                    "the {constraint} location constraint is incompatible for the region \
+                     specific endpoint this request was sent to"
+                ),
+            ));
+        }
     }
+    Ok(Tags::of_bucket(tags.unwrap_or_default())?)
 }

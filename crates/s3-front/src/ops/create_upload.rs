@@ -8,7 +8,7 @@ use strongroom_objects::CreateUpload;
 
 use super::Answer;
 use crate::context::ContextRef;
-use crate::convert::{bucket_name, object_headers, object_key, user_metadata};
+use crate::convert::{bucket_name, object_headers, object_key, tags_header, user_metadata};
 use crate::digests::{parse_algorithm, parse_type};
 use crate::front::S3Front;
 
@@ -23,8 +23,9 @@ pub async fn run(
     let request = CreateUpload {
         bucket: bucket_name(input.bucket.clone())?,
         key: object_key(input.key.clone())?,
-        headers: object_headers(context),
+        headers: object_headers(context)?,
         metadata: user_metadata(input.metadata),
+        tags: tags_header(context)?,
         checksum_algorithm: algorithm
             .map(|text| parse_algorithm("x-amz-checksum-algorithm", text))
             .transpose()?,

@@ -13,6 +13,7 @@ use strongroom_objects::{
 use super::Answer;
 use crate::context::ContextRef;
 use crate::convert::{bucket_name, if_match, object_key, version_id};
+use crate::digests;
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
 
@@ -42,7 +43,8 @@ pub async fn many(
     context: &ContextRef,
     input: DeleteObjectsInput,
 ) -> Answer<DeleteObjectsOutput> {
-    check_digest(context)?;
+    // A list of what to delete must not be damaged on its way.
+    digests::demand(&context.headers)?;
     let named = input.delete.objects;
     if named.is_empty() || named.len() > DELETE_KEYS_MAX {
         let message = "the XML you provided was not well-formed or did not validate";
@@ -77,22 +79,6 @@ pub async fn many(
         errors: Some(errors),
         ..DeleteObjectsOutput::default()
     }))
-}
-
-/// PR04: a list of what to delete must not be damaged on its way.
-fn check_digest(context: &ContextRef) -> Result<()> {
-    let has = |name: &http::HeaderName| {
-        let name = name.as_str();
-        name == "content-md5"
-            || (name.starts_with("x-amz-checksum-") && name != "x-amz-checksum-algorithm")
-    };
-    let trailer = context.headers.contains_key("x-amz-trailer");
-    if trailer || context.headers.keys().any(has) {
-        return Ok(());
-    }
-    Err(FrontError::invalid_request(
-        "missing required header for this request: Content-MD5 OR x-amz-checksum-*",
-    ))
 }
 
 fn delete_key(identifier: &ObjectIdentifier) -> Result<DeleteKey> {

@@ -1,12 +1,13 @@
 //! GetObject and HeadObject: they differ in the bytes only.
 
 use futures::TryStreamExt as _;
+use http::{HeaderMap, HeaderValue};
 use http_body_util::StreamBody;
 use s3s::S3Response;
 use s3s::dto::{
     GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StorageClass, StreamingBlob,
 };
-use strongroom_objects::{ByteStream, GetObject, HeadObjectOutput as Head};
+use strongroom_objects::{ByteStream, GetObject, HeadObjectOutput as Head, ObjectInfo};
 
 use super::Answer;
 use crate::context::{ContextRef, RequestContext};
@@ -75,6 +76,7 @@ macro_rules! describe {
                 .filter(|class| class != "STANDARD")
                 .map(StorageClass::from),
             version_id: $info.version_id.map(|id| id.to_string()),
+            website_redirect_location: $info.headers.website_redirect_location,
             ..Wire::default()
         }
     };
@@ -82,6 +84,16 @@ macro_rules! describe {
 
 /// What S3 answers for an object that was stored without a type.
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
+
+/// Headers that `s3s` has no field for, or reads otherwise than S3.
+fn extra_headers(info: &ObjectInfo) -> HeaderMap {
+    let mut headers = expires_header(&info.headers);
+    // HD03: an object without tags does not say so.
+    if info.tag_count > 0 {
+        headers.insert("x-amz-tagging-count", HeaderValue::from(info.tag_count));
+    }
+    headers
+}
 
 /// GetObject.
 pub async fn get(
@@ -93,7 +105,7 @@ pub async fn get(
     let version = input.version_id.as_deref();
     let request = request(context, input.bucket, input.key, version, input.part_number)?;
     let got = front.objects.get_object(request).await?;
-    let mut headers = expires_header(&got.head.info.headers);
+    let mut headers = extra_headers(&got.head.info);
     if input.response_expires.is_some() {
         headers.remove(http::header::EXPIRES);
     }
@@ -112,7 +124,7 @@ pub async fn head(
     let version = input.version_id.as_deref();
     let request = request(context, input.bucket, input.key, version, input.part_number)?;
     let head = front.objects.head_object(request).await?;
-    let headers = expires_header(&head.info.headers);
+    let headers = extra_headers(&head.info);
     let output = describe!(head, input.checksum_mode);
     Ok(S3Response::with_headers(output, headers))
 }

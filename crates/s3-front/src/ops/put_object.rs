@@ -7,7 +7,7 @@ use strongroom_objects::PutObject;
 use super::Answer;
 use crate::context::ContextRef;
 use crate::convert::{
-    bucket_name, content, object_headers, object_key, set_checksum, user_metadata,
+    bucket_name, content, object_headers, object_key, set_checksum, tags_header, user_metadata,
     wire_checksum_type, wire_etag, write_conditions,
 };
 use crate::front::S3Front;
@@ -22,8 +22,9 @@ pub async fn run(
         bucket: bucket_name(input.bucket)?,
         key: object_key(input.key)?,
         content: content(context, input.body)?,
-        headers: object_headers(context),
+        headers: object_headers(context)?,
         metadata: user_metadata(input.metadata),
+        tags: tags_header(context)?,
         conditions: write_conditions(context),
     };
     let put = front.objects.put_object(request).await?;

@@ -1,6 +1,8 @@
 //! A front over stores in memory, and a signer that shares no code with the one under test.
 #![allow(dead_code)]
 
+pub mod subresources;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
