@@ -93,12 +93,16 @@ impl Store {
         self.check_mark(&base, mark)?;
         shared.trust(1 << base.owner, Some(base.links.clone()));
         let mut log = CommitLog::new(Arc::clone(shared), &base);
-        // The newest batch may be damaged everywhere, when the index has it: stamps then go on from
-        // the newest one that is not, never from zero, which would put new versions below old ones.
-        let newest = (1..=base.tip).rev().find_map(|n| shared.chain_batch(n));
-        if let Some(batch) = newest {
-            log.stamp_mark = batch.header.stamp_mark;
-            log.lock_clock = batch.header.lock_clock;
+        if base.tip > 0 {
+            // Without its marks new versions would be stamped below old ones.
+            let newest = shared.chain_batch(base.tip).ok_or_else(|| {
+                RecoverError(format!(
+                    "the newest batch, {}, cannot be read now",
+                    base.tip
+                ))
+            })?;
+            log.stamp_mark = newest.header.stamp_mark;
+            log.lock_clock = newest.header.lock_clock;
         }
         let service = self.bring_up(&voters, &base);
         if (service.count_ones() as usize) < shared.majority() {
