@@ -124,9 +124,9 @@ class Server:
 
     # -- life
 
-    def start(self, ready=True):
+    def start(self, ready=True, environment=()):
         assert self.process is None, "the server runs already"
-        environment = clean_environment()
+        environment = clean_environment() | dict(environment)
         environment["RUST_BACKTRACE"] = "1"
         if self.credentials:
             environment["STRONGROOM_ACCESS_KEY"], environment["STRONGROOM_SECRET_KEY"] = self.credentials
