@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.content import MIB, content, digest
+from harness.tools import make_tree, stored, tree
 from harness.server import ACCESS_KEY, REGION, SECRET_KEY, clean_environment
 
 AWS = Path(sys.executable).with_name("aws")
@@ -112,3 +113,32 @@ def test_s3api_speaks_of_one_object(aws, bucket, tmp_path):
     aws("s3api", "get-object", "--bucket", bucket, "--key", "k", "--range", "bytes=2-4", "out")
     assert (tmp_path / "out").read_bytes() == b"234"
     assert "404" in aws("s3api", "head-object", "--bucket", bucket, "--key", "none", fails=True)
+
+
+def test_forty_mebibytes_go_up_in_parts_are_copied_and_come_down(aws, s3, bucket, tmp_path):
+    settings = "[default]\ns3 =\n  signature_version = s3v4\n  multipart_threshold = 8MB\n"
+    (tmp_path / "config").write_text(settings + "  multipart_chunksize = 8MB\n")
+    data = content("cli parts", 42 * MIB + 11)
+    (tmp_path / "up").write_bytes(data)
+    aws("s3", "cp", "up", f"s3://{bucket}/large", "--no-progress", "--metadata", "colour=blue")
+    head = s3.head_object(Bucket=bucket, Key="large")
+    assert (head["Metadata"], head["ETag"][-3:]) == ({"colour": "blue"}, '-6"')
+    aws("s3", "cp", f"s3://{bucket}/large", f"s3://{bucket}/copy", "--no-progress")
+    aws("s3", "cp", f"s3://{bucket}/copy", "down", "--no-progress")
+    assert digest((tmp_path / "down").read_bytes()) == digest(data)
+    assert s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+
+
+def test_sync_both_ways_between_a_folder_and_two_buckets(aws, s3, bucket, tmp_path):
+    expected = make_tree(tmp_path / "tree", large=9 * MIB)
+    aws("s3", "mb", "s3://cli-second")
+    aws("s3", "sync", "tree", f"s3://{bucket}", "--no-progress")
+    aws("s3", "sync", f"s3://{bucket}", "s3://cli-second", "--no-progress")
+    assert stored(s3, "cli-second") == expected
+    (tmp_path / "tree/large.bin").unlink()
+    s3.put_object(Bucket="cli-second", Key="d1/from the store", Body=b"there")
+    aws("s3", "sync", "s3://cli-second", "tree", "--no-progress", "--exclude", "large.bin")
+    assert (tmp_path / "tree/d1/from the store").read_bytes() == b"there"
+    aws("s3", "sync", "tree", "s3://cli-second", "--delete", "--no-progress")
+    assert stored(s3, "cli-second") == tree(tmp_path / "tree")
+    aws("s3", "rb", "s3://cli-second", "--force")

@@ -5,10 +5,13 @@ import socket
 import urllib.error
 import urllib.request
 
+import boto3
 import pytest
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from harness.content import KIB, MIB, content, digest
+from harness.server import ACCESS_KEY, REGION, SECRET_KEY
 
 PART_SIZE = 5 * MIB
 
@@ -413,3 +416,43 @@ def test_an_answer_before_100_continue_ends_the_connection(server, bucket, size,
             assert answer.startswith(b"HTTP/1.1 200")
         else:
             assert b"connection: close" in answer.lower(), answer[:200]
+
+
+# -- the transfer manager, as applications use it
+
+
+def test_forty_mebibytes_go_up_and_come_down_in_concurrent_parts(s3, bucket, tmp_path):
+    data = content("transfer", 41 * MIB + 7)
+    (tmp_path / "up").write_bytes(data)
+    config = TransferConfig(multipart_threshold=8 * MIB, multipart_chunksize=8 * MIB, max_concurrency=6)
+    sent = []
+    s3.upload_file(
+        str(tmp_path / "up"), bucket, "large", Config=config, Callback=sent.append,
+        ExtraArgs={"ContentType": "text/x-test", "Metadata": {"colour": "blue"}})
+    assert sum(sent) == len(data)
+    head = s3.head_object(Bucket=bucket, Key="large")
+    assert (head["ContentType"], head["Metadata"]) == ("text/x-test", {"colour": "blue"})
+    assert head["ETag"].endswith('-6"')
+    s3.download_file(bucket, "large", str(tmp_path / "down"), Config=config)
+    assert digest((tmp_path / "down").read_bytes()) == digest(data)
+    # A managed copy of this size copies part by part.
+    s3.copy({"Bucket": bucket, "Key": "large"}, bucket, "copy", Config=config)
+    assert s3.head_object(Bucket=bucket, Key="copy")["ETag"].endswith('-6"')
+    with (tmp_path / "copy").open("wb") as file:
+        s3.download_fileobj(bucket, "copy", file, Config=config)
+    assert digest((tmp_path / "copy").read_bytes()) == digest(data)
+    assert s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+
+
+def test_a_resource_walks_and_empties_a_bucket(server):
+    options = {"endpoint_url": server.endpoint, "region_name": REGION}
+    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
+    bucket = boto3.resource("s3", **options, **keys).create_bucket(Bucket="walked")
+    for number in range(25):
+        bucket.put_object(Key=f"k/{number:02}", Body=content(number, number * 100))
+    assert [item.key for item in bucket.objects.filter(Prefix="k/1")] == [f"k/{n}" for n in range(10, 20)]
+    assert bucket.Object("k/07").get()["Body"].read() == content(7, 700)
+    bucket.objects.limit(20).delete()
+    assert len(list(bucket.objects.page_size(2))) == 5
+    bucket.objects.all().delete()
+    bucket.delete()

@@ -9,6 +9,7 @@
 //! - A test that was skipped is counted and shown; it never passes silently.
 
 mod ci;
+mod client_tools;
 mod conformance;
 mod layers;
 mod licences;

@@ -1,8 +1,9 @@
-//! The Python environment of the black-box tests.
+//! The Python environment of the black-box tests, and the Debian packages they use.
 //!
 //! Real clients are half the proof, so the tests bring the versions of them they were written
 //! against: `tests/requirements.txt`, installed into `.venv` once and again when it changes. The
-//! public suite of the conformance run has an environment of its own.
+//! public suite of the conformance run has an environment of its own. Some clients come from Debian;
+//! where we may not install them their tests are skipped and counted.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +18,16 @@ const DEBIAN: &[(&str, &str)] = &[
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),
     ("losetup", "mount"),
+    ("rclone", "rclone"),
+    ("restic", "restic"),
+    ("duplicity", "duplicity"),
+    ("s3fs", "s3fs"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
 ];
+
+/// What a package needs beside it to speak S3.
+const BESIDE: &[(&str, &str)] = &[("duplicity", "python3-boto3")];
 
 /// Makes the environment of the tests with real clients and returns its `python`.
 pub fn python() -> Result<PathBuf> {
@@ -84,13 +94,18 @@ fn create(folder: &std::path::Path) -> Result<()> {
 /// Installs what is missing when we may; says what is missing when we may not. Only Python is
 /// indispensable: the tests that need another program are counted as skipped without it.
 fn install_debian_packages() -> Result<()> {
-    let missing: Vec<&str> = DEBIAN
+    let mut missing: Vec<&str> = DEBIAN
         .iter()
         .filter(|(program, _)| !anywhere(program))
         .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {
         return Ok(());
+    }
+    for (package, beside) in BESIDE {
+        if missing.contains(package) {
+            missing.push(beside);
+        }
     }
     if is_root() && have("apt-get") {
         return apt_install(&missing);

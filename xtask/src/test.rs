@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::run::{cargo, command, job, minutes, must, root};
-use crate::{conformance, planted, python};
+use crate::{client_tools, conformance, planted, python};
 
 /// How large the tests are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub fn test(size: Size) -> Result<()> {
     let mut count = Count::default();
     let python = job("tools", python::python)?;
     let python = python.to_string_lossy().into_owned();
+    job("JavaScript clients", client_tools::install_javascript)?;
+    job("Rust clients", client_tools::build_rust)?;
     job("cargo test", || {
         // The proofs print what they counted; a figure nobody sees proves nothing.
         let words = [
@@ -75,6 +77,7 @@ pub fn test(size: Size) -> Result<()> {
         ];
         let mut run = command(&words);
         run.env("STRONGROOM_BIN", root().join("target/debug/strongroom"));
+        run.env("STRONGROOM_TEST_RUST_CLIENTS", client_tools::rust_program());
         let lines = must("pytest", with_scale(&mut run, size), size.limit(30))?;
         count_pytest(&lines, &mut count);
         Ok(())

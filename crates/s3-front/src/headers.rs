@@ -52,7 +52,9 @@ const KNOWN: [&str; 36] = [
 ];
 
 /// Headers that ask for what is so anyway when they have one of these values.
-const KNOWN_VALUES: [(&str, &[&str]); 3] = [
+const KNOWN_VALUES: [(&str, &[&str]); 4] = [
+    // The only version of the API there is; the AWS SDK for C++, and so pyarrow, names it.
+    ("x-amz-api-version", &["2006-03-01"]),
     ("x-amz-storage-class", &["STANDARD"]),
     ("x-amz-object-ownership", &["BucketOwnerEnforced"]),
     ("x-amz-bucket-object-lock-enabled", &["false", "False"]),
@@ -205,6 +207,7 @@ mod tests {
             ("x-amz-grant-everything", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-mfa", "1 2"),
+            ("x-amz-api-version", "2030-01-01"),
             ("x-amz-bypass-governance-retention", "true"),
             ("x-amz-if-match-size", "1"),
             ("x-amz-write-offset-bytes", "1"),
@@ -226,6 +229,7 @@ mod tests {
             ("x-amz-acl", "private"),
             ("x-amz-storage-class", "STANDARD"),
             ("x-amz-bucket-object-lock-enabled", "false"),
+            ("x-amz-api-version", "2006-03-01"),
             ("x-amz-meta-server-side-encryption", "x"),
         ] {
             assert_eq!(refused(name, value), None, "{name}");

@@ -1,0 +1,56 @@
+//! The clients that are not Python packages: JavaScript ones from npm, Rust ones from source.
+//!
+//! Both are pinned by a lock file beside their tests. The Rust ones are a workspace of their own,
+//! so that what a client depends on is no dependency of the store.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::run::{cargo, command, have, minutes, must, root};
+
+const JAVASCRIPT: &str = "tests/js";
+const RUST: &str = "tests/rust-clients";
+
+/// Installs what `package-lock.json` names, once and again when it changes. Without npm the tests
+/// of these clients are skipped, which is counted.
+pub fn install_javascript() -> Result<()> {
+    if !(have("npm") && have("node")) {
+        println!("npm and node are missing: the tests of the JavaScript clients are skipped");
+        return Ok(());
+    }
+    let folder = root().join(JAVASCRIPT);
+    let wanted = fs::read_to_string(folder.join("package-lock.json"))
+        .context("read tests/js/package-lock.json")?;
+    let stamp = folder.join("node_modules/lock.installed");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    let words = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"];
+    let mut install = command(&words);
+    install.current_dir(&folder);
+    must("npm ci", &mut install, minutes(5)).context(
+        "the packages of tests/js/package-lock.json could not be installed: the tests need them \
+         and a package registry to get them from",
+    )?;
+    fs::write(&stamp, wanted).context("note what is installed")
+}
+
+/// Builds the Rust clients.
+pub fn build_rust() -> Result<()> {
+    let mut build = cargo(&["build", "--locked", "--quiet"]);
+    build
+        .current_dir(root().join(RUST))
+        .env("CARGO_TARGET_DIR", rust_target());
+    must("cargo build of the Rust clients", &mut build, minutes(15)).map(drop)
+}
+
+/// The program that drives the Rust clients.
+pub fn rust_program() -> PathBuf {
+    rust_target().join("debug/rust-clients")
+}
+
+fn rust_target() -> PathBuf {
+    root().join("target/rust-clients")
+}
