@@ -5,7 +5,8 @@
 //! [`headers`]). No socket is opened here: a server mounts [`FrontService`].
 //!
 //! Invariants
-//! - Nothing but health is answered before the signature was verified.
+//! - Nothing but health, preflights and websites is answered before the signature was verified; a
+//!   preflight tells of a bucket's CORS rules only, and a website serves what everyone may read.
 //! - An operation acts for the account that signed the request and reaches its buckets alone.
 //! - An operation sees no byte, header or parameter that was not covered by what was verified, and no
 //!   content is committed before the body ended as it was declared.
@@ -19,6 +20,7 @@ pub mod body;
 mod config;
 mod context;
 mod convert;
+mod cors;
 pub mod digests;
 pub mod error;
 mod front;
@@ -33,6 +35,7 @@ mod service;
 pub mod subresources;
 pub mod target;
 mod time_format;
+pub mod website;
 mod xml;
 
 pub use auth::credentials::{

@@ -31,6 +31,7 @@ use crate::body::shared::{BODY_IDLE_MAX, SharedBody};
 use crate::body::{BodyPlan, Failure, RawBody, Received, content_codings};
 use crate::config;
 use crate::context::{ContextRef, KEPT_FROM_S3S, RequestContext, StreamedBody};
+use crate::cors;
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
 use crate::headers;
@@ -39,6 +40,7 @@ use crate::observe::{Observer, Report};
 use crate::response::{FrontBody, RequestIds, error_response};
 use crate::route::{self, Operation};
 use crate::target::{Target, bucket_of_host};
+use crate::website::{self, Site};
 
 /// What an operator may choose.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct FrontSettings {
     pub region: String,
     /// The domain below which host names are buckets; path style only when none.
     pub base_domain: Option<String>,
+    /// The domain below which host names are buckets served as websites; no websites when none.
+    pub website_domain: Option<String>,
 }
 
 /// What the service is made of.
@@ -71,11 +75,14 @@ pub struct RequestId(pub String);
 pub struct BodyIdleMax(pub Duration);
 
 /// An extension of every answer: S3's name of the operation, `Health`, or `Unknown` when the request
-/// was refused before that was known.
+/// was refused before that was known; `Preflight` and `Website` for what browsers ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationName(pub &'static str);
 
 const UNKNOWN: &str = "Unknown";
+/// Names of what is no operation of S3.
+const PREFLIGHT: &str = "Preflight";
+const WEBSITE: &str = "Website";
 
 /// S3 over HTTP. Cheap to clone: one clone for each connection.
 #[derive(Clone)]
@@ -97,6 +104,7 @@ struct InProgress {
     context: Option<ContextRef>,
     target: Option<Target>,
     received: Received,
+    ids: RequestIds,
 }
 
 impl FrontService {
@@ -151,7 +159,9 @@ impl FrontService {
             context: None,
             target: None,
             received: Received::default(),
+            ids: ids.clone(),
         };
+        let asked = cors::Asked::of(&head);
         let method = head.method.clone();
         let path = head.uri.path().to_owned();
         let work = self
@@ -173,6 +183,11 @@ impl FrontService {
         if !body.see_off(waits_for_continue).await {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
+        }
+        if let (Some(asked), Some(target)) = (&asked, &progress.target)
+            && progress.operation != PREFLIGHT
+        {
+            cors::annotate(&parts.objects, target, asked, response.headers_mut()).await;
         }
         ids.put_on(response.headers_mut());
         response
@@ -213,6 +228,9 @@ impl Inner {
         progress: &mut InProgress,
     ) -> Result<Response<FrontBody>> {
         let host = host_of(&head)?;
+        if let Some(response) = self.website(&head, &host, progress).await? {
+            return Ok(response);
+        }
         let base_domain = self.settings.base_domain.as_deref();
         let bucket = base_domain.and_then(|domain| bucket_of_host(&host, domain));
         let target = Target::parse(&head.uri, bucket)?;
@@ -223,6 +241,12 @@ impl Inner {
         let target = &*progress.target.insert(target);
         if let Some(bucket) = &target.bucket {
             tracing::Span::current().record("bucket", bucket.as_str());
+        }
+        if head.method == Method::OPTIONS {
+            progress.operation = PREFLIGHT;
+            let asked = cors::Asked::of(&head);
+            return cors::preflight(&self.parts.objects, target, &head.headers, asked.as_ref())
+                .await;
         }
         let (operation, context, body) = self
             .admit(
@@ -254,6 +278,34 @@ impl Inner {
         })?;
         let answer = finish(response, &context).await;
         answer.map_err(|error| acl::name_malformed(operation, error))
+    }
+
+    /// Serves the page, when the host name is a website's.
+    async fn website(
+        &self,
+        head: &request::Parts,
+        host: &str,
+        progress: &mut InProgress,
+    ) -> Result<Option<Response<FrontBody>>> {
+        let domain = self.settings.website_domain.as_deref();
+        let Some(bucket) = domain.and_then(|domain| bucket_of_host(host, domain)) else {
+            return Ok(None);
+        };
+        progress.operation = WEBSITE;
+        let target = &*progress
+            .target
+            .insert(Target::parse(&head.uri, Some(bucket))?);
+        let site = Site {
+            objects: &self.parts.objects,
+            may_read: website::nobody,
+            method: &head.method,
+            host,
+            target,
+            query: head.uri.query(),
+            headers: &head.headers,
+            ids: &progress.ids,
+        };
+        Ok(Some(site.serve().await))
     }
 
     /// Authenticates the request, refuses what we do not do, and prepares the body.

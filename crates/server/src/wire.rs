@@ -130,6 +130,7 @@ fn front(settings: &Settings, parts: Parts, objects: Objects) -> Arc<dyn S3> {
     let front = FrontSettings {
         region: settings.region.clone(),
         base_domain: None,
+        website_domain: settings.website_domain.clone(),
     };
     let credentials = Credentials::root(parts.root.access_key, parts.root.secret_key);
     Arc::new(Front(FrontService::new(

@@ -51,6 +51,7 @@ pub fn two_accounts() -> Credentials {
 
 pub struct World {
     pub service: FrontService,
+    pub objects: Arc<Objects>,
     pub clock: Arc<ManualClock>,
     pub blobs: Arc<MemoryBlobs>,
     pub observed: Arc<Watcher>,
@@ -142,10 +143,11 @@ impl World {
             Arc::clone(&random) as _,
             settings,
         );
+        let objects = Arc::new(objects);
         let observed = Arc::new(Watcher::default());
         let credentials = Arc::new(SharedCredentials::new(two_accounts()));
         let parts = FrontParts {
-            objects: Arc::new(objects),
+            objects: Arc::clone(&objects),
             credentials: Arc::clone(&credentials) as _,
             health: Arc::new(ReadOnly),
             observer: Arc::clone(&observed) as _,
@@ -155,9 +157,11 @@ impl World {
         let settings = FrontSettings {
             region: region.to_owned(),
             base_domain: base_domain.map(str::to_owned),
+            website_domain: Some("web.example.com".to_owned()),
         };
         Self {
             service: FrontService::new(settings, parts),
+            objects,
             clock,
             blobs,
             observed,

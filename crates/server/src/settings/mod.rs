@@ -60,6 +60,10 @@ pub struct Layer {
     /// Region that clients sign for [default: us-east-1]
     #[arg(long, value_name = "NAME", help_heading = "How it is reached")]
     pub region: Option<String>,
+    /// Domain below which host names are buckets served as websites: <bucket>.<domain>. No websites
+    /// without
+    #[arg(long, value_name = "DOMAIN", help_heading = "How it is reached")]
+    pub website_domain: Option<String>,
     /// Most connections held at once on the S3 port; more wait to be accepted [default: 4096]
     #[arg(long, value_name = "COUNT", help_heading = "How it is reached")]
     pub connections_max: Option<u32>,
@@ -146,6 +150,7 @@ pub struct Settings {
     pub admin_address: SocketAddr,
     /// What clients sign for.
     pub region: String,
+    pub website_domain: Option<String>,
     /// Most connections of the S3 port.
     pub connections_max: usize,
     /// With what the ports speak TLS.
@@ -235,6 +240,7 @@ impl Settings {
                 .admin_address
                 .map_or(loopback(9001), |address| address.0),
             region: layer.region.unwrap_or_else(|| "us-east-1".to_owned()),
+            website_domain: layer.website_domain,
             connections_max: layer.connections_max.unwrap_or(4096) as usize,
             metrics_open: layer.metrics_open.unwrap_or(false),
             credentials,
@@ -274,6 +280,7 @@ impl Settings {
                 self.region
             ));
         }
+        check_domain("website_domain", self.website_domain.as_deref())?;
         let connections_max = CONNECTIONS_MAX_MAX as usize;
         if self.connections_max == 0 || self.connections_max > connections_max {
             return bad(format!(
@@ -367,6 +374,7 @@ impl Layer {
             address: self.address.or(below.address),
             admin_address: self.admin_address.or(below.admin_address),
             region: self.region.or(below.region),
+            website_domain: self.website_domain.or(below.website_domain),
             connections_max: self.connections_max.or(below.connections_max),
             tls_certificate: self.tls_certificate.or(below.tls_certificate),
             tls_key: self.tls_key.or(below.tls_key),
@@ -440,6 +448,23 @@ fn absolute(path: &Path) -> Result<PathBuf, BadSettings> {
         }
     }
     Ok(clean)
+}
+
+/// Below a domain every label is a bucket, so it must be one that a client could send.
+fn check_domain(setting: &str, domain: Option<&str>) -> Result<(), BadSettings> {
+    let is_label = |label: &str| {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !label.is_empty() && label.len() <= 63 && label.chars().all(fits)
+    };
+    match domain {
+        Some(domain) if domain.len() > 253 || !domain.split('.').all(is_label) => {
+            Err(BadSettings(format!(
+                "{setting} is `{domain}`: use a host name in lower case without port, such as \
+                 s3-website.example.com"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
