@@ -10,12 +10,16 @@ import pytest
 from harness.tools import aws_environment, installed, run
 
 JS = Path(__file__).with_name("js")
+NODE_MIN = 20
 
 
 @pytest.fixture
 def script(server, tmp_path):
     """Runs one script against a bucket of its own; returns the steps it passed."""
     node = installed("node", "nodejs")
+    version = run([node, "--version"], aws_environment(server), tmp_path).strip()
+    if int(version.removeprefix("v").split(".")[0]) < NODE_MIN:
+        pytest.skip(f"the JavaScript clients want Node.js {NODE_MIN} or newer, this is {version}")
     if not (JS / "node_modules").exists():
         pytest.skip("the JavaScript clients are not installed (`cargo xtask test` does, with npm)")
     environment = aws_environment(server)

@@ -14,7 +14,8 @@ const JAVASCRIPT: &str = "tests/js";
 const RUST: &str = "tests/rust-clients";
 
 /// Installs what `package-lock.json` names, once and again when it changes. Without npm the tests
-/// of these clients are skipped, which is counted.
+/// of these clients are skipped, which is counted: the Node.js they want (20 or newer) is newer than
+/// what every Debian has, so it is not installed here.
 pub fn install_javascript() -> Result<()> {
     if !(have("npm") && have("node")) {
         println!("npm and node are missing: the tests of the JavaScript clients are skipped");

@@ -14,6 +14,7 @@ mod conformance;
 mod layers;
 mod licences;
 mod metadata;
+mod package;
 mod planted;
 mod python;
 mod ratchet;
@@ -32,6 +33,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
             the public S3 suite against a server; --write shortens its list, --show says why
   layers    which room may use which
   ratchet   no file over 1000 lines, no function over 70, except those listed (--write lowers the list)
+  package   build the release binary and the Debian package, in target/package
   licences  licences and sources of the dependencies
 ";
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         ["layers"] => layers::layers(),
         ["ratchet"] => ratchet::check(),
         ["ratchet", "--write"] => ratchet::write(),
+        ["package"] => package::release(),
         ["licences"] => licences::licences(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -22,8 +22,6 @@ const DEBIAN: &[(&str, &str)] = &[
     ("restic", "restic"),
     ("duplicity", "duplicity"),
     ("s3fs", "s3fs"),
-    ("node", "nodejs"),
-    ("npm", "npm"),
 ];
 
 /// What a package needs beside it to speak S3.

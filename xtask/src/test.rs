@@ -1,11 +1,12 @@
 //! All tests, from the smallest to the real clients.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::run::{cargo, command, job, minutes, must, root};
-use crate::{client_tools, conformance, planted, python};
+use crate::run::{cargo, command, have, job, minutes, must, root};
+use crate::{client_tools, conformance, package, planted, python};
 
 /// How large the tests are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,13 @@ pub fn test(size: Size) -> Result<()> {
     })?;
     job("planted bugs", planted::planted)?;
     job("server binary", build_server)?;
+    if have("dpkg-deb") {
+        let binary = root().join("target/debug/strongroom");
+        let pack = || package::pack(&binary, &packages(), package::Compression::None);
+        job("package", pack)?;
+    } else {
+        println!("dpkg-deb is missing: the tests of the Debian package are skipped");
+    }
     job("clients", || {
         let words = [
             &python,
@@ -78,6 +86,9 @@ pub fn test(size: Size) -> Result<()> {
         let mut run = command(&words);
         run.env("STRONGROOM_BIN", root().join("target/debug/strongroom"));
         run.env("STRONGROOM_TEST_RUST_CLIENTS", client_tools::rust_program());
+        if have("dpkg-deb") {
+            run.env("STRONGROOM_TEST_PACKAGE", packages());
+        }
         let lines = must("pytest", with_scale(&mut run, size), size.limit(30))?;
         count_pytest(&lines, &mut count);
         Ok(())
@@ -102,6 +113,11 @@ pub fn test(size: Size) -> Result<()> {
 pub fn build_server() -> Result<()> {
     let mut build = cargo(&["build", "--package", "strongroom-server", "--locked"]);
     must("cargo build", &mut build, minutes(20)).map(drop)
+}
+
+/// Where the package of the binary under test is.
+fn packages() -> PathBuf {
+    root().join("target/package-test")
 }
 
 /// The one knob the tests look at for their sizes.
