@@ -12,6 +12,7 @@
 
 pub mod canonical;
 pub mod credentials;
+pub mod form;
 pub mod key_cache;
 pub mod scope;
 pub mod signing;
@@ -136,11 +137,7 @@ impl Authenticator<'_> {
     fn refuse_unknown_key(&self, presented: &Presented<'_>, claim: &Claim) -> FrontError {
         let key = SigningKey::new(self.keys.decoy(&claim.scope), &claim.scope, &claim.date);
         let _ = check_signature(presented, claim, &key);
-        FrontError::forbidden(
-            "InvalidAccessKeyId",
-            "the access key id you provided does not exist in our records",
-        )
-        .with("AWSAccessKeyId", &claim.scope.access_key)
+        unknown_key(&claim.scope.access_key)
     }
 
     fn query_claim(&self, presented: &Presented<'_>) -> Result<Claim> {
@@ -450,7 +447,12 @@ fn payload_of(claim: &Claim, key: &SigningKey) -> Result<Payload> {
         }
     };
     if claim.presigned && matches!(payload, Payload::Chunked { .. }) {
-        return Err(FrontError::not_implemented("x-amz-content-sha256"));
+        let message = "a presigned request cannot have an aws-chunked body";
+        return Err(FrontError::invalid_argument(
+            "x-amz-content-sha256",
+            claim.payload_hash.as_str(),
+            message,
+        ));
     }
     Ok(payload)
 }
@@ -489,7 +491,15 @@ fn old_signature() -> FrontError {
     )
 }
 
-fn not_signed(name: &str) -> FrontError {
+fn unknown_key(access_key: &str) -> FrontError {
+    FrontError::forbidden(
+        "InvalidAccessKeyId",
+        "the access key id you provided does not exist in our records",
+    )
+    .with("AWSAccessKeyId", access_key)
+}
+
+pub(crate) fn not_signed(name: &str) -> FrontError {
     FrontError::denied("there were headers present in the request which were not signed")
         .with("HeadersNotSigned", name)
 }

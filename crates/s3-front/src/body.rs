@@ -182,7 +182,7 @@ pub type Trailer = oneshot::Receiver<Checksum>;
 pub struct Failure(Arc<Mutex<Option<FrontError>>>);
 
 impl Failure {
-    fn set(&self, error: FrontError) {
+    pub(crate) fn set(&self, error: FrontError) {
         self.0
             .lock()
             .expect("no holder panics")
@@ -268,15 +268,7 @@ impl Reader {
                         .fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     self.input = bytes;
                 }
-                Some(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
-                    return Err(stalled());
-                }
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "the body could not be read");
-                    return Err(FrontError::incomplete_body(
-                        "the body could not be read to its end",
-                    ));
-                }
+                Some(Err(error)) => return Err(unreadable(&error)),
                 None => {
                     self.finish()?;
                     return Ok(None);
@@ -354,7 +346,7 @@ pub fn content_codings(headers: &HeaderMap) -> impl Iterator<Item = String> {
         .filter(|coding| !coding.is_empty())
 }
 
-fn number(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>> {
+pub(crate) fn number(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -370,6 +362,15 @@ fn number(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>> {
         .ok_or_else(|| FrontError::invalid_argument(name, text, "the header must be one number"))
 }
 
+/// What an error of the connection is to the request.
+pub(crate) fn unreadable(error: &std::io::Error) -> FrontError {
+    if error.kind() == std::io::ErrorKind::TimedOut {
+        return stalled();
+    }
+    tracing::debug!(%error, "the body could not be read");
+    FrontError::incomplete_body("the body could not be read to its end")
+}
+
 fn stalled() -> FrontError {
     FrontError::bad_request(
         "RequestTimeout",
@@ -377,7 +378,7 @@ fn stalled() -> FrontError {
     )
 }
 
-fn no_length() -> FrontError {
+pub(crate) fn no_length() -> FrontError {
     FrontError::new(
         StatusCode::LENGTH_REQUIRED,
         "MissingContentLength",

@@ -136,7 +136,15 @@ pub(crate) fn read_tags(set: Element) -> Result<Vec<(String, String)>> {
 
 /// The tags of a `Tagging` document.
 fn read_tagging(call: &Call<'_>) -> Result<Vec<(String, String)>> {
-    let mut children = call.document("Tagging")?.into_children()?;
+    tags_of(call.document("Tagging")?)
+}
+
+/// The tags of the root of a `Tagging` document.
+///
+/// # Errors
+/// `MalformedXML`.
+pub(crate) fn tags_of(document: Element) -> Result<Vec<(String, String)>> {
+    let mut children = document.into_children()?;
     let set = children.one("TagSet")?;
     children.end()?;
     read_tags(set)

@@ -23,6 +23,7 @@ mod convert;
 mod cors;
 pub mod digests;
 pub mod error;
+pub mod form;
 mod front;
 pub mod headers;
 pub mod health;

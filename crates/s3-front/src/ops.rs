@@ -12,6 +12,7 @@ pub mod list_buckets;
 pub mod list_objects;
 pub mod list_parts;
 pub mod list_uploads;
+pub mod post_object;
 pub mod put_object;
 pub mod upload_part;
 pub mod upload_part_copy;

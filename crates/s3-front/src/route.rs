@@ -35,7 +35,7 @@ operations! {
     ListObjects, ListObjectsV2, ListMultipartUploads, DeleteObjects,
     PutObject, CopyObject, GetObject, HeadObject, DeleteObject,
     CreateMultipartUpload, UploadPart, CompleteMultipartUpload,
-    AbortMultipartUpload, ListParts, UploadPartCopy,
+    AbortMultipartUpload, ListParts, UploadPartCopy, PostObject,
     GetObjectTagging, PutObjectTagging, DeleteObjectTagging,
     GetBucketTagging, PutBucketTagging, DeleteBucketTagging,
     GetBucketCors, PutBucketCors, DeleteBucketCors,
@@ -77,7 +77,8 @@ impl Operation {
     const fn parameters(self) -> &'static [&'static str] {
         match self {
             Self::CreateBucket | Self::HeadBucket | Self::DeleteBucket => &[],
-            Self::PutObject | Self::CopyObject => &[],
+            // PostObject is found by its form before there is an operation to resolve.
+            Self::PutObject | Self::CopyObject | Self::PostObject => &[],
             Self::ListBuckets => &[
                 "max-buckets",
                 "continuation-token",

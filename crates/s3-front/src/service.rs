@@ -33,10 +33,12 @@ use crate::config;
 use crate::context::{ContextRef, KEPT_FROM_S3S, RequestContext, StreamedBody};
 use crate::cors;
 use crate::error::{FrontError, Result};
+use crate::form;
 use crate::front::S3Front;
 use crate::headers;
 use crate::health::{self, Health};
 use crate::observe::{Observer, Report};
+use crate::ops::post_object::{FormUpload, is_form_upload};
 use crate::response::{FrontBody, RequestIds, error_response};
 use crate::route::{self, Operation};
 use crate::target::{Target, bucket_of_host};
@@ -239,6 +241,18 @@ impl Inner {
             return Ok(response);
         }
         let target = &*progress.target.insert(target);
+        if is_form_upload(&head.method, target, &head.headers) {
+            progress.operation = Operation::PostObject.name();
+            let upload = FormUpload {
+                authenticator: self.authenticator(),
+                objects: &self.parts.objects,
+                target,
+                headers: &head.headers,
+                host: &host,
+                received: progress.received.clone(),
+            };
+            return Box::pin(upload.answer(raw)).await;
+        }
         if let Some(bucket) = &target.bucket {
             tracing::Span::current().record("bucket", bucket.as_str());
         }
@@ -308,6 +322,15 @@ impl Inner {
         Ok(Some(site.serve().await))
     }
 
+    fn authenticator(&self) -> Authenticator<'_> {
+        Authenticator {
+            region: &self.settings.region,
+            credentials: &*self.parts.credentials,
+            keys: &self.keys,
+            now: self.parts.clock.now(),
+        }
+    }
+
     /// Authenticates the request, refuses what we do not do, and prepares the body.
     async fn admit(
         &self,
@@ -318,13 +341,7 @@ impl Inner {
         raw: RawBody,
         received: &Received,
     ) -> Result<(Operation, ContextRef, s3s::Body)> {
-        let authenticator = Authenticator {
-            region: &self.settings.region,
-            credentials: &*self.parts.credentials,
-            keys: &self.keys,
-            now: self.parts.clock.now(),
-        };
-        let authenticated = authenticator.verify(&Presented {
+        let authenticated = self.authenticator().verify(&Presented {
             method,
             target,
             headers: &headers,
@@ -369,17 +386,10 @@ impl Inner {
     }
 }
 
-/// Uploads by HTML form are authenticated by fields of their body, which `s3s` would read as such.
+/// A form that is no upload to a bucket, or was signed in another way, is nothing we know; `s3s` would
+/// take its fields for a signature.
 fn refuse_forms(method: &Method, headers: &HeaderMap) -> Result<()> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let form = content_type.is_some_and(|text| {
-        text.trim_start()
-            .to_ascii_lowercase()
-            .starts_with("multipart/form-data")
-    });
-    if method == Method::POST && form {
+    if method == Method::POST && form::boundary(headers).is_some() {
         return Err(FrontError::not_implemented("multipart/form-data"));
     }
     Ok(())

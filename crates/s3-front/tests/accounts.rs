@@ -75,6 +75,9 @@ impl Neighbours {
                 .body(delete)
                 .header("x-amz-checksum-crc32", &common::crc32(delete.as_bytes())),
             "PutObject" => Call::new("PUT", "/bucket/k").body("changed"),
+            "PostObject" => Call::new("POST", "/bucket")
+                .header("content-type", "multipart/form-data; boundary=b")
+                .body("--b--"),
             "CopyObject" => copies(Call::new("PUT", "/bucket/copy")),
             "GetObject" => Call::new("GET", "/bucket/k"),
             "HeadObject" => Call::new("HEAD", "/bucket/k"),
@@ -110,7 +113,9 @@ impl Neighbours {
 #[tokio::test]
 async fn no_route_reaches_the_bucket_of_another_account() {
     // PR07, attack 18
-    for operation in Operation::ALL {
+    // A form is not signed as a request is: `forms` has the same for it.
+    let by_request = |operation: &&Operation| **operation != Operation::PostObject;
+    for operation in Operation::ALL.iter().filter(by_request) {
         let neighbours = Neighbours::new().await;
         let before = neighbours.state().await;
         let call = neighbours.request(*operation);

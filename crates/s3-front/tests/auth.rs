@@ -47,11 +47,12 @@ async fn an_anonymous_request_is_refused_on_every_route() {
 }
 
 #[tokio::test]
-async fn a_form_upload_is_refused() {
+async fn a_form_that_is_not_signed_or_signed_as_a_request_is_refused() {
     let world = World::with_bucket().await;
     let form =
         Call::new("POST", "/bucket").header("content-type", "multipart/form-data; boundary=x");
-    let body = "--x\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk\r\n--x--\r\n";
+    let body = "--x\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk\r\n\
+                --x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nf\r\n--x--\r\n";
     let form = form.body(body);
     world
         .send(form.clone())

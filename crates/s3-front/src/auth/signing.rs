@@ -96,6 +96,12 @@ impl SigningKey {
         self.verifies(&text, signature)
     }
 
+    /// Whether `signature` is that of the policy of a form, as it was sent.
+    #[must_use]
+    pub fn verifies_policy(&self, policy: &str, signature: Signature) -> bool {
+        self.verifies(policy, signature)
+    }
+
     fn verifies(&self, text: &str, signature: Signature) -> bool {
         hmac::verify(&self.key, text.as_bytes(), &signature.0).is_ok()
     }
