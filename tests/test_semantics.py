@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from harness.content import KIB, MIB, content, digest
+from harness.server import Server
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs/semantics.md"
 PART_SIZE = 5 * MIB
@@ -486,6 +487,93 @@ def test_a_bucket_name_that_breaks_the_rules_is_refused(server, name):
 
 
 # -- what is not there
+
+
+# -- accounts
+
+
+SECOND = ("second-account-key", "secret-of-the-second-account")
+SECOND_ID = "111122223333"
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory):
+    """A server with a second account, a client of root's and one of the account's."""
+    folder = tmp_path_factory.mktemp("accounts")
+    config = folder / "settings.toml"
+    config.touch(0o600)
+    config.write_text(
+        f'[[account]]\nid = "{SECOND_ID}"\n[[account.key]]\naccess_key = "{SECOND[0]}"\n'
+        f'secret_key = "{SECOND[1]}"\n'
+    )
+    server = Server(folder / "store", arguments=["--config", str(config)]).start()
+    root, other = server.client(), server.client(SECOND)
+    root.create_bucket(Bucket="of-root")
+    root.put_object(Bucket="of-root", Key="k", Body=b"x")
+    other.create_bucket(Bucket="of-second")
+    other.put_object(Bucket="of-second", Key="k", Body=b"y")
+    yield root, other
+    server.stop()
+    server.check_log()
+
+
+def test_an_account_reaches_its_own_buckets_and_no_other(second):
+    root, other = second
+    for key in ("k", "missing"):
+        assert refused(other.get_object, Bucket="of-root", Key=key) == (403, "AccessDenied")
+    assert refused(other.put_object, Bucket="of-root", Key="k", Body=b"z") == (403, "AccessDenied")
+    assert refused(root.list_objects_v2, Bucket="of-second") == (403, "AccessDenied")
+    assert root.get_object(Bucket="of-root", Key="k")["Body"].read() == b"x"
+
+
+def test_a_list_of_buckets_shows_those_of_the_account_that_asks(second):
+    owners = set()
+    for client, name in zip(second, ("of-root", "of-second"), strict=True):
+        listed = client.list_buckets()
+        assert [bucket["Name"] for bucket in listed["Buckets"]] == [name]
+        owners.add(listed["Owner"]["ID"])
+    assert len(owners) == 2
+
+
+def test_the_source_of_a_copy_must_belong_to_the_account_that_copies(second):
+    _, other = second
+    source = {"Bucket": "of-root", "Key": "k"}
+    assert refused(other.copy_object, Bucket="of-second", Key="k", CopySource=source) == (403, "AccessDenied")
+    upload = other.create_multipart_upload(Bucket="of-second", Key="big")["UploadId"]
+    part = {"Bucket": "of-second", "Key": "big", "UploadId": upload, "PartNumber": 1}
+    assert refused(other.upload_part_copy, **part, CopySource=source) == (403, "AccessDenied")
+    assert other.get_object(Bucket="of-second", Key="k")["Body"].read() == b"y"
+
+
+def test_the_expected_bucket_owner_is_held_against_the_owning_account(second):
+    _, other = second
+    what = {"Bucket": "of-second", "Key": "k"}
+    assert other.get_object(**what, ExpectedBucketOwner=SECOND_ID)["Body"].read() == b"y"
+    assert refused(other.get_object, **what, ExpectedBucketOwner="000000000000") == (403, "AccessDenied")
+    malformed = (400, "InvalidBucketOwnerAWSAccountID")
+    assert refused(other.get_object, **what, ExpectedBucketOwner="11112222333") == malformed
+
+
+def test_the_access_control_list_says_that_the_owner_has_full_control(second):
+    _, other = second
+    owner = other.list_buckets()["Owner"]["ID"]
+    for acl in (other.get_bucket_acl(Bucket="of-second"), other.get_object_acl(Bucket="of-second", Key="k")):
+        assert acl["Owner"]["ID"] == owner
+        grants = [(grant["Grantee"]["ID"], grant["Permission"]) for grant in acl["Grants"]]
+        assert grants == [(owner, "FULL_CONTROL")]
+
+
+def test_a_request_that_sets_another_access_control_list_is_refused(s3, bucket):
+    unsupported = (400, "AccessControlListNotSupported")
+    assert refused(s3.put_object, Bucket=bucket, Key="k", Body=b"x", ACL="public-read") == unsupported
+    assert refused(s3.put_bucket_acl, Bucket=bucket, ACL="public-read") == unsupported
+    made = refused(s3.create_bucket, Bucket="not-made-public", ACL="public-read")
+    assert made == (400, "InvalidBucketAclWithObjectOwnership")
+    by_email = refused(s3.put_bucket_acl, Bucket=bucket, GrantRead='emailAddress="a@example.com"')
+    assert by_email == (405, "MethodNotAllowed")
+    for acl in ("private", "bucket-owner-full-control"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x", ACL=acl)
+        s3.put_object_acl(Bucket=bucket, Key="k", ACL=acl)
 
 
 def test_an_operation_that_is_not_there_says_notimplemented(s3, bucket):

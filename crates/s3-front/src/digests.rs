@@ -224,6 +224,12 @@ fn bad_digest(name: &str) -> FrontError {
     )
 }
 
+/// The SHA-256 of `content` as text.
+#[must_use]
+pub fn sha256_hex(content: &[u8]) -> String {
+    hex::encode(compute_sha256(content))
+}
+
 fn compute_sha256(content: &[u8]) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest::digest(&digest::SHA256, content).as_ref());

@@ -84,7 +84,10 @@ The root credentials are STRONGROOM_ACCESS_KEY and STRONGROOM_SECRET_KEY, or the
 files named by STRONGROOM_ACCESS_KEY_FILE and STRONGROOM_SECRET_KEY_FILE, or MINIO_ROOT_USER and
 MINIO_ROOT_PASSWORD. Where none are given, they are drawn at the first start.
 
-SIGHUP reads the TLS certificates again.
+More accounts stand in the settings file, each a table [[account]] with its id and keys. An account
+reaches its own buckets only. See docs/operations/accounts.md.
+
+SIGHUP reads the TLS certificates and the accounts again.
 
 Examples:
   strongroom server

@@ -88,12 +88,15 @@ pub fn load(
     }
 }
 
-/// Checks what the operator gave, before anything is touched.
+/// Checks what the operator gave, before anything is touched, and gives it back.
 ///
 /// # Errors
 /// As [`load`].
-pub fn check_given(settings: &Settings, environment: &Environment) -> Result<(), BadSettings> {
-    load_given(settings, environment).map(|_| ())
+pub fn check_given(
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<Option<RootCredentials>, BadSettings> {
+    Ok(load_given(settings, environment)?.map(|(root, _)| root))
 }
 
 fn load_given(
@@ -155,13 +158,12 @@ fn given(
         )));
     }
     if let Some(path) = file {
-        let text = read_small(path).map_err(|error| {
+        let line = first_line(path).map_err(|error| {
             BadSettings(format!(
                 "cannot read {name}_file {}: {error}",
                 path.display()
             ))
         })?;
-        let line = text.lines().next().unwrap_or("").trim_end().to_owned();
         return Ok(Some((
             line,
             format!("\"$(head -n1 {})\"", shell_word(path)),
@@ -181,7 +183,10 @@ fn given(
 }
 
 /// Whether the credentials are safe to start with.
-fn check(credentials: &RootCredentials) -> Result<(), BadSettings> {
+///
+/// # Errors
+/// When a part is unusable, or the secret is known or short.
+pub fn check(credentials: &RootCredentials) -> Result<(), BadSettings> {
     let RootCredentials {
         access_key,
         secret_key,
@@ -326,6 +331,15 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     std::fs::hard_link(&new, path)?;
     std::fs::remove_file(&new)?;
     File::open(folder)?.sync_all()
+}
+
+/// The first line of a file, without what ends it.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn first_line(path: &Path) -> io::Result<String> {
+    let text = read_small(path)?;
+    Ok(text.lines().next().unwrap_or("").trim_end().to_owned())
 }
 
 fn read_small(path: &Path) -> io::Result<String> {

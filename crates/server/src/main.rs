@@ -15,6 +15,7 @@ mod port_metrics;
 mod ports;
 mod reduced;
 mod refusal;
+mod reload;
 mod request_metrics;
 mod screen;
 mod server_command;

@@ -14,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use prometheus::Registry;
 use strongroom_admin_server::{Admin, Health, RootCredentials, router};
 use strongroom_base::{Clock, Random, SystemClock, SystemRandom, tasks};
+use strongroom_s3_front::SharedCredentials;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -24,9 +25,10 @@ use crate::credentials::{self, Source};
 use crate::front::Front;
 use crate::logging;
 use crate::ports::{Ports, fit_connections};
+use crate::reload;
 use crate::request_metrics::RequestMetrics;
 use crate::screen::{Place, Screen};
-use crate::settings::{Settings, process_environment};
+use crate::settings::{Accounts, Settings, process_environment};
 use crate::tls::{self, Development};
 use crate::wire::{self, Parts};
 use crate::zone_locks;
@@ -46,14 +48,18 @@ pub fn run(flags: ServerFlags) -> Result<(), Failure> {
     let environment = process_environment();
     let mut settings = Settings::resolve(flags.settings, flags.config.as_deref(), &environment)?;
     logging::start(&settings);
-    credentials::check_given(&settings, &environment)?;
+    let given = credentials::check_given(&settings, &environment)?;
+    let accounts = Accounts::of(settings.config.as_deref())?;
+    if let Some(root) = given {
+        accounts.credentials(&root)?;
+    }
     fit_connections(&mut settings, strongroom_base::raise_descriptor_limit());
     let locks = zone_locks::lock(&settings.zones).map_err(Failure::Run)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Run(format!("cannot start threads: {error}")))?;
-    let outcome = runtime.block_on(Server::start_and_serve(settings, &environment));
+    let outcome = runtime.block_on(Server::start_and_serve(settings, accounts, &environment));
     // Threads that wait for a hung disk must not keep the process: what was acknowledged is durable.
     runtime.shutdown_background();
     drop(locks);
@@ -68,11 +74,13 @@ struct Server {
     app: Arc<App>,
     root: RootCredentials,
     source: Source,
+    credentials: Arc<SharedCredentials>,
 }
 
 impl Server {
     async fn start_and_serve(
         settings: Settings,
+        accounts: Accounts,
         environment: &crate::settings::Environment,
     ) -> Result<(), Failure> {
         let mut signals = Signals::new()?;
@@ -82,6 +90,7 @@ impl Server {
         let metrics = RequestMetrics::new(&registry);
         let ports = Ports::bind(&settings, &registry, &metrics, &*clock).await?;
         let (root, source) = credentials::load(&settings, environment, Some(&*random))?;
+        let credentials = Arc::new(SharedCredentials::new(accounts.credentials(&root)?));
         let app = Arc::new(App::new(Arc::clone(&clock)));
         let server = Self {
             settings,
@@ -90,6 +99,7 @@ impl Server {
             app,
             root,
             source,
+            credentials,
         };
         server.serve(ports, registry, metrics, &mut signals).await
     }
@@ -104,6 +114,7 @@ impl Server {
         let (stop_s3, stopped_s3) = watch::channel(false);
         let (stop_admin, stopped_admin) = watch::channel(false);
         let hang_ups = hang_ups()?;
+        tasks::spawn(self.reload_accounts(hang_ups.clone()));
         tasks::spawn(tls::reload_for_ever(ports.certificates, hang_ups));
         let (port, admin) = (ports.s3, ports.admin);
         let places = (Place::of(&port), Place::of(&admin));
@@ -151,11 +162,21 @@ impl Server {
         Ok(())
     }
 
+    /// Follows SIGHUP, if there is a file that accounts can be read from.
+    fn reload_accounts(
+        &self,
+        hang_ups: watch::Receiver<u64>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let file = self.settings.config.clone();
+        let (root, credentials) = (self.root.clone(), Arc::clone(&self.credentials));
+        reload::accounts_for_ever(file, root, credentials, hang_ups)
+    }
+
     /// Opens the store on a thread that may block, and puts it into service.
     async fn open_store(&self, metrics: RequestMetrics) -> Result<(), Failure> {
         let settings = self.settings.clone();
         let parts = Parts {
-            root: self.root.clone(),
+            credentials: Arc::clone(&self.credentials),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             app: Arc::clone(&self.app),

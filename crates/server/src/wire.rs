@@ -11,15 +11,13 @@ use std::sync::{Arc, Mutex};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use strongroom_admin_server::{
-    DiskStatus, EngineStatus, Health, RootCredentials, Sample, SampleKind, ZoneStatus,
-};
+use strongroom_admin_server::{DiskStatus, EngineStatus, Health, Sample, SampleKind, ZoneStatus};
 use strongroom_base::{Clock, Random, RealDisk};
 use strongroom_blob_zones::ZoneBlobs;
 use strongroom_meta_lsm::{FjallViews, LsmMeta, LsmSettings};
 use strongroom_objects::Objects;
 use strongroom_s3_front::{
-    Credentials, FrontParts, FrontService, FrontSettings, Observed, Observer,
+    FrontParts, FrontService, FrontSettings, Observed, Observer, SharedCredentials,
 };
 use strongroom_workers::{Redundancy, RespreadSettings, Respreader, Worker};
 use strongroom_zones::{DiskHandle, DiskSpec, MemberIndex, OpenOptions, OpenStore, Store};
@@ -37,7 +35,7 @@ const INDEX_CACHE_SIZE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What a store is made of besides its settings.
 pub struct Parts {
-    pub root: RootCredentials,
+    pub credentials: Arc<SharedCredentials>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub app: Arc<App>,
@@ -132,12 +130,11 @@ fn front(settings: &Settings, parts: Parts, objects: Objects) -> Arc<dyn S3> {
         base_domain: None,
         website_domain: settings.website_domain.clone(),
     };
-    let credentials = Credentials::root(parts.root.access_key, parts.root.secret_key);
     Arc::new(Front(FrontService::new(
         front,
         FrontParts {
             objects: Arc::new(objects),
-            credentials: Arc::new(credentials),
+            credentials: parts.credentials,
             health: Arc::new(FrontHealth(parts.app)),
             observer: Arc::new(parts.metrics),
             clock: parts.clock,

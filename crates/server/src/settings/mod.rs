@@ -9,6 +9,7 @@
 //! - Past [`Settings::resolve`] no value needs checking again.
 //! - Relative paths are relative to the working directory, whichever source they come from.
 
+mod accounts;
 mod sources;
 mod text;
 mod tls;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use accounts::Accounts;
 pub use sources::{Environment, clap_reason, process_environment};
 pub use text::{ListenAddress, LogFormat, Span, Zone};
 pub use tls::TlsSettings;
@@ -177,6 +179,8 @@ pub struct Settings {
     pub send_idle_max: Duration,
     /// How long a request's body may send nothing.
     pub body_idle_max: Duration,
+    /// The settings file, if there is one: accounts are read from it.
+    pub config: Option<PathBuf>,
     /// Log filter.
     pub log: String,
     /// Log format.
@@ -257,6 +261,7 @@ impl Settings {
                 .map_or(strongroom_s3_front::body::shared::BODY_IDLE_MAX, |span| {
                     span.0
                 }),
+            config: config.map(Path::to_path_buf),
             log: layer.log.unwrap_or_else(|| "info".to_owned()),
             log_format: layer.log_format.unwrap_or(LogFormat::Auto),
         };

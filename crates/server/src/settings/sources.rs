@@ -9,7 +9,7 @@ use std::path::Path;
 
 use clap::{Args, FromArgMatches};
 
-use super::{BadSettings, Layer};
+use super::{BadSettings, Layer, accounts};
 
 /// Every environment variable of ours starts so.
 const PREFIX: &str = "STRONGROOM_";
@@ -42,13 +42,25 @@ fn setting_names() -> Vec<String> {
 /// # Errors
 /// When it cannot be read, is no TOML, or names or sets something wrongly.
 pub fn layer_from_file(path: &Path) -> Result<Layer, BadSettings> {
+    let mut table = table_from_file(path)?;
+    // They have no form but in the file, and a module of their own.
+    table.remove(accounts::TABLE);
+    layer_from_table(&table)
+        .map_err(|error| BadSettings(format!("in {}: {}", path.display(), error.0)))
+}
+
+/// Reads the file as TOML.
+///
+/// # Errors
+/// When it cannot be read or is no TOML.
+pub fn table_from_file(path: &Path) -> Result<toml::Table, BadSettings> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {
         BadSettings(format!(
             "cannot read the settings file {shown}: {error}; check --config"
         ))
     })?;
-    let table: toml::Table = toml::from_str(&text).map_err(|error| {
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
         let line = error
             .span()
             .map_or(1, |span| text[..span.start].lines().count().max(1));
@@ -56,8 +68,7 @@ pub fn layer_from_file(path: &Path) -> Result<Layer, BadSettings> {
             "{shown}, line {line}, is not TOML: {}",
             one_line(error.message())
         ))
-    })?;
-    layer_from_table(&table).map_err(|error| BadSettings(format!("in {shown}: {}", error.0)))
+    })
 }
 
 fn layer_from_table(table: &toml::Table) -> Result<Layer, BadSettings> {
@@ -70,6 +81,8 @@ fn layer_from_table(table: &toml::Table) -> Result<Layer, BadSettings> {
             )));
         }
         if !names.contains(name) {
+            let mut names = names;
+            names.push(accounts::TABLE.to_owned());
             return Err(unknown("setting", name, &names));
         }
         let mut single = toml::Table::new();
@@ -210,7 +223,7 @@ fn edits(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -233,6 +246,10 @@ mod tests {
 
     #[test]
     fn an_unknown_setting_in_the_file_is_named_with_the_nearest_known_one() {
+        assert_eq!(
+            file_error("acount = 1"),
+            "unknown setting acount: did you mean account?"
+        );
         assert_eq!(
             file_error("adress = 'x'"),
             "unknown setting adress: did you mean address?"
