@@ -103,6 +103,10 @@ impl Neighbours {
             "/bucket?uploads",
             &format!("/bucket/big?uploadId={}", self.upload),
             "/bucket/k",
+            "/bucket/k?tagging",
+            "/bucket?tagging",
+            "/bucket?cors",
+            "/bucket?website",
         ] {
             shown.push(self.world.send(Call::new("GET", uri).signed()).await.text());
         }
