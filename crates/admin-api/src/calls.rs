@@ -1,0 +1,151 @@
+//! The table of calls, and what is made from it.
+
+use async_trait::async_trait;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::client::{Client, Transport};
+use crate::error::{ApiError, Result};
+use crate::parameters;
+use crate::route::Method;
+use crate::wire::*;
+
+/// One call, as the dispatch and the description see it.
+pub struct Call {
+    /// The method of [`AdminApi`], and the id of the operation in the description.
+    pub name: &'static str,
+    pub method: Method,
+    /// Names in braces are parameters that stand in the path; all others stand in the query.
+    pub path: &'static str,
+    /// What it does: a sentence, then details.
+    pub doc: &'static str,
+    pub(crate) request: fn(&mut SchemaGenerator) -> Schema,
+    pub(crate) answer: fn(&mut SchemaGenerator) -> Schema,
+}
+
+macro_rules! calls {
+    ($(
+        $(#[doc = $doc:literal])+
+        $method:ident $path:literal => $name:ident($request:ty) -> $answer:ty;
+    )+) => {
+        /// What a server answers. Whoever calls it has been let in already.
+        ///
+        /// Every method may be called at once from many tasks. What it costs is bounded by the page
+        /// that is asked for, unless it says otherwise. A dropped future leaves at most a part of
+        /// the changes undone; each change by itself is atomic.
+        ///
+        /// # Errors
+        /// `Unavailable` while the store is being opened or does not answer; `InvalidArgument` when
+        /// a parameter has no meaning; what each method says.
+        #[async_trait]
+        pub trait AdminApi: Send + Sync + 'static {
+            $( $(#[doc = $doc])+ async fn $name(&self, request: $request) -> Result<$answer>; )+
+        }
+
+        /// Every call.
+        pub const CALLS: &[Call] = &[$( Call {
+            name: stringify!($name),
+            method: Method::$method,
+            path: $path,
+            doc: concat!($($doc, "\n"),+),
+            request: <$request as JsonSchema>::json_schema,
+            answer: |generator| generator.subschema_for::<$answer>(),
+        }, )+];
+
+        /// Runs `call` with the parameters of its path and query, form-encoded, and gives the
+        /// answer as JSON.
+        ///
+        /// # Errors
+        /// `InvalidArgument` when the parameters do not fit the call; what the call answers.
+        pub async fn dispatch(api: &dyn AdminApi, call: &Call, query: &str) -> Result<Vec<u8>> {
+            match call.name {
+                $( stringify!($name) => {
+                    let request: $request = parameters::read(query)?;
+                    encode(&api.$name(request).await?)
+                } )+
+                other => Err(ApiError::internal(format!("no call has the name {other}"))),
+            }
+        }
+
+        impl<T: Transport> Client<T> {
+            $( $(#[doc = $doc])+
+            ///
+            /// # Errors
+            /// What the server or the transport answers.
+            pub async fn $name(
+                &self,
+                request: &$request,
+            ) -> std::result::Result<$answer, T::Error> {
+                self.call(Method::$method, $path, request).await
+            } )+
+        }
+    };
+}
+
+fn encode<T: serde::Serialize>(answer: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(answer)
+        .map_err(|error| ApiError::internal(format!("the answer does not encode: {error}")))
+}
+
+calls! {
+    /// How the store is.
+    ///
+    /// Answers while the store is being opened too. A figure that a disk or the index does not give
+    /// in time is absent.
+    GET "/v1/status" => status(NoParameters) -> Status;
+
+    /// The zones, in configured order, with the space of their disks added up.
+    GET "/v1/zones" => zones(NoParameters) -> Zones;
+
+    /// The disks, zone by zone.
+    GET "/v1/disks" => disks(NoParameters) -> Disks;
+
+    /// A page of the buckets, in the order of their names, with what each holds.
+    ///
+    /// The counts are kept by the commits that change them: each bucket's are exact, and asking
+    /// costs one record a bucket, whatever it holds.
+    GET "/v1/buckets" => buckets(BucketsRequest) -> BucketPage;
+
+    /// One bucket with what it holds. `NoSuchBucket`.
+    GET "/v1/buckets/{bucket}" => bucket(BucketRequest) -> Bucket;
+
+    /// A page of the incomplete multipart uploads of a bucket, in the order of their keys.
+    /// `NoSuchBucket`.
+    ///
+    /// A page may be shorter than asked for when its uploads have many parts.
+    GET "/v1/buckets/{bucket}/uploads" => uploads(UploadsRequest) -> UploadPage;
+
+    /// Aborts one incomplete upload. `NoSuchBucket`, `NoSuchUpload`.
+    ///
+    /// Its parts are gone from every list at once.
+    DELETE "/v1/buckets/{bucket}/uploads/{upload_id}" => abort_upload(AbortUploadRequest) -> Aborted;
+
+    /// Looks at a page of incomplete uploads and aborts those that were started long ago.
+    /// `NoSuchBucket`.
+    ///
+    /// Call it again with `next` until there is none. Uploads that their clients complete at the
+    /// same moment are left to them.
+    POST "/v1/buckets/{bucket}/uploads/abort" => abort_uploads(AbortUploadsRequest) -> Aborted;
+
+    /// Where the shards of an object are, part by part. `NoSuchBucket`, `NoSuchKey`,
+    /// `NoSuchVersion`.
+    ///
+    /// Costs a read of the segment headers of each part; with `verify` it reads the whole part with
+    /// its parity. Nothing is repaired.
+    GET "/v1/where" => where_is(WhereRequest) -> ObjectPlaces;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_call_has_a_name_and_a_place_of_its_own() {
+        let names: HashSet<_> = CALLS.iter().map(|call| call.name).collect();
+        let places: HashSet<_> = CALLS.iter().map(|call| (call.method, call.path)).collect();
+        assert_eq!((names.len(), places.len()), (CALLS.len(), CALLS.len()));
+        for call in CALLS {
+            assert!(call.path.starts_with("/v1/"), "{}", call.path);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What travels: requests and answers of every call, as plain data.
+//!
+//! Times are RFC 3339 in UTC with second precision. Sizes are bytes.
+
+mod bucket;
+mod place;
+mod status;
+mod upload;
+
+pub use bucket::{
+    BUCKETS_PAGE_DEFAULT, BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest, BucketsRequest,
+};
+pub use place::{
+    ObjectPlaces, PARTS_PAGE_MAX, PartPlaces, RunPlaces, ShardPlace, ShardRole, ShardState, Stored,
+    VERIFY_PARTS_MAX, WhereRequest,
+};
+pub use status::{
+    DiskInZone, DiskStatus, Disks, EngineStatus, NoParameters, Status, ZoneStatus, ZoneSummary,
+    Zones,
+};
+pub use upload::{
+    AbortUploadRequest, AbortUploadsRequest, Aborted, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX,
+    Upload, UploadPage, UploadsRequest,
+};

@@ -1,0 +1,148 @@
+//! How the store is: the whole, its zones, its disks.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The whole answer.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// Version of the running binary.
+    pub version: String,
+    /// Seconds since the process started.
+    pub uptime_seconds: u64,
+    /// Whether reads are served.
+    pub readable: bool,
+    /// Whether writes are acknowledged.
+    pub writable: bool,
+    /// Why not, when either is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What this configuration survives and what it does not, in one sentence.
+    pub survives: String,
+    /// The store; absent while it is being opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<EngineStatus>,
+}
+
+/// The engine's part of the answer.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct EngineStatus {
+    /// Drawn when the store was created.
+    pub store_id: String,
+    /// The generation in force.
+    pub generation: u64,
+    /// Number of this start of the process, among all starts of the store.
+    pub run: u64,
+    /// Number of the last acknowledged batch.
+    pub log_position: u64,
+    /// Metadata transactions since the process started.
+    pub commits: u64,
+    /// Batches since the process started.
+    pub batches: u64,
+    /// Syncs of log files since the process started, over all zones.
+    pub log_syncs: u64,
+    /// Syncs of segment files since the process started, over all disks.
+    pub segment_syncs: u64,
+    /// Blobs known to have less redundancy than asked for; absent while the index does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blobs_reduced: Option<u64>,
+    /// Zones in configured order.
+    pub zones: Vec<ZoneStatus>,
+}
+
+/// One zone.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ZoneStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether commits are acknowledged by it.
+    pub in_service: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its disks.
+    pub disks: Vec<DiskStatus>,
+}
+
+/// One disk.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct DiskStatus {
+    /// The folder.
+    pub folder: String,
+    /// Identity drawn when it was formatted.
+    pub id: String,
+    /// Whether it is written to.
+    pub in_service: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Bytes that can still be written; absent when the disk does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_free: Option<u64>,
+    /// Bytes in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_total: Option<u64>,
+}
+
+/// The request of a call that takes none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoParameters {}
+
+/// All zones.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Zones {
+    /// In configured order.
+    pub zones: Vec<ZoneSummary>,
+}
+
+/// One zone, its disks added up.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ZoneSummary {
+    /// Its name.
+    pub name: String,
+    /// Whether commits are acknowledged by it.
+    pub in_service: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How many disks it has.
+    pub disks: u64,
+    /// How many of them are written to.
+    pub disks_in_service: u64,
+    /// Bytes that can still be written to those that answer.
+    pub bytes_free: u64,
+    /// Bytes in all of those that answer.
+    pub bytes_total: u64,
+}
+
+impl From<&ZoneStatus> for ZoneSummary {
+    fn from(zone: &ZoneStatus) -> Self {
+        let sum = |bytes: fn(&DiskStatus) -> Option<u64>| zone.disks.iter().filter_map(bytes).sum();
+        Self {
+            name: zone.name.clone(),
+            in_service: zone.in_service,
+            reason: zone.reason.clone(),
+            disks: zone.disks.len() as u64,
+            disks_in_service: zone.disks.iter().filter(|disk| disk.in_service).count() as u64,
+            bytes_free: sum(|disk| disk.bytes_free),
+            bytes_total: sum(|disk| disk.bytes_total),
+        }
+    }
+}
+
+/// All disks.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Disks {
+    /// Zone by zone, in configured order.
+    pub disks: Vec<DiskInZone>,
+}
+
+/// A disk and its zone.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct DiskInZone {
+    /// Name of the zone.
+    pub zone: String,
+    #[serde(flatten)]
+    pub disk: DiskStatus,
+}
