@@ -1,11 +1,15 @@
 //! Who may read status and metrics: the root credentials, as HTTP basic authentication.
 //!
 //! The port listens on loopback unless the operator says otherwise, and basic authentication is
-//! what every scraper speaks. The comparison takes the same time whatever the first differing byte.
+//! what every scraper speaks. The comparison takes the same time whatever was sent: a wrong name, a
+//! wrong secret and a secret of another length cost and answer the same.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
+
+/// Room for a name and a secret with the colon between them: settings keep each to 128 bytes.
+const PAIR_SIZE_BYTES_MAX: usize = 512;
 
 /// The access key and secret that own the store.
 #[derive(Clone)]
@@ -32,7 +36,10 @@ impl RootCredentials {
             return false;
         };
         let own = format!("{}:{}", self.access_key, self.secret_key);
-        given.as_slice().ct_eq(own.as_bytes()).into()
+        let (Some(given), Some(own)) = (padded(&given), padded(own.as_bytes())) else {
+            return false;
+        };
+        given.ct_eq(&own).into()
     }
 }
 
@@ -41,6 +48,15 @@ impl RootCredentials {
 pub fn basic_authorization(credentials: &RootCredentials) -> String {
     let pair = format!("{}:{}", credentials.access_key, credentials.secret_key);
     format!("Basic {}", STANDARD.encode(pair))
+}
+
+/// The pair in a room of fixed size, with its length, so that comparing tells nothing of it.
+fn padded(pair: &[u8]) -> Option<[u8; PAIR_SIZE_BYTES_MAX]> {
+    let mut room = [0; PAIR_SIZE_BYTES_MAX];
+    let (length, bytes) = room.split_at_mut(2);
+    length.copy_from_slice(&u16::try_from(pair.len()).ok()?.to_le_bytes());
+    bytes.get_mut(..pair.len())?.copy_from_slice(pair);
+    Some(room)
 }
 
 fn decode_basic(header: &str) -> Option<Vec<u8>> {
@@ -82,6 +98,11 @@ mod tests {
             Some("Basic"),
             Some("Basic !!!"),
             Some("Bearer cm9vdA=="),
+            Some(&format!("Basic {}", STANDARD.encode([b'a'; 4000]))),
+            Some(&format!(
+                "Basic {}",
+                STANDARD.encode("root:s3cret-s3cret\0")
+            )),
         ] {
             assert!(!root.accepts(header), "{header:?}");
         }

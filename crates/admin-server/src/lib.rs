@@ -6,18 +6,24 @@
 //!
 //! Invariants
 //! - Health routes are open and cheap: they read flags and touch no disk.
-//! - `/v1/status` needs the root credentials, always; `/metrics` does unless it was opened by a
-//!   setting. Secrets are compared in constant time.
-//! - Nothing here changes the store.
+//! - Everything below `/v1/` needs the root credentials, always; `/metrics` does unless it was
+//!   opened by a setting. Secrets are compared in constant time.
+//! - The calls are those of `strongroom-admin-api`: nothing here names a path of its own below
+//!   `/v1/`.
 
 mod auth;
+mod calls;
 mod health;
 mod metrics;
+mod places;
 mod router;
+mod service;
 mod status;
 
 pub use auth::{RootCredentials, basic_authorization};
 pub use health::{Health, HealthAnswer, health_answer};
 pub use metrics::{MetricSource, Sample, SampleKind, render};
 pub use router::{Admin, router};
-pub use status::{DiskStatus, EngineStatus, Status, StatusSource, ZoneStatus};
+pub use service::AdminService;
+pub use status::StoreSource;
+pub use strongroom_admin_api::{DiskStatus, EngineStatus, Status, ZoneStatus};

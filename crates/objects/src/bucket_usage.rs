@@ -41,8 +41,8 @@ pub struct ListBucketUsage {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ListBucketUsageOutput {
     pub buckets: Vec<BucketUsage>,
-    /// Whether buckets follow the last one.
-    pub more: bool,
+    /// The last bucket looked at, when there are more.
+    pub next: Option<BucketName>,
 }
 
 impl Objects {
@@ -77,8 +77,11 @@ impl Objects {
         let page = self.list_buckets(list).await?;
         let mut output = ListBucketUsageOutput {
             buckets: Vec::new(),
-            more: page.continuation_token.is_some(),
+            next: None,
         };
+        if page.continuation_token.is_some() {
+            output.next = page.buckets.last().map(|info| info.name.clone());
+        }
         for info in page.buckets {
             match self.bucket(&info.name).await {
                 Ok((bucket, _)) => output.buckets.push(self.usage_of(info, bucket.id).await?),

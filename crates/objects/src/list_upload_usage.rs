@@ -6,12 +6,12 @@
 use strongroom_base::Timestamp;
 use strongroom_types::{BucketName, ObjectKey, UploadId};
 
-use crate::api::{LIST_PAGE_MAX, ListUploads, ListedUpload};
+use crate::api::{AbortUpload, LIST_PAGE_MAX, ListUploads, ListedUpload};
 use crate::decide::BucketRef;
 use crate::error::{Error, Result};
 use crate::listing::SCAN_PAGE;
 use crate::objects::Objects;
-use crate::records::{PartRecord, RecordFormat, keys};
+use crate::records::{PartRecord, RecordFormat, UploadRecord, keys};
 
 /// Part records one call reads before it ends its page: as many as one upload may have. An upload
 /// is never told of in half, so a call reads fewer than twice as many.
@@ -87,6 +87,26 @@ impl Objects {
         Ok(output)
     }
 
+    /// As [`Objects::abort_upload`], and says what it removed.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, `NoSuchUpload`, `OperationAborted`.
+    pub async fn abort_upload_counted(&self, request: AbortUpload) -> Result<AbortedUploads> {
+        let (bucket, _) = self.bucket(&request.bucket).await?;
+        let upload_key = keys::upload(bucket.id, &request.key, request.upload_id);
+        let record: Option<UploadRecord> = self.record(&upload_key).await?;
+        record.ok_or(Error::NoSuchUpload)?;
+        let (parts, bytes) = self.parts_usage(&bucket, request.upload_id).await?;
+        self.abort(&bucket, &request.key, request.upload_id).await?;
+        Ok(AbortedUploads {
+            examined: 1,
+            aborted: 1,
+            parts,
+            bytes,
+            next: None,
+        })
+    }
+
     /// Aborts the uploads of a page that were started before `before`.
     ///
     /// # Errors
@@ -149,24 +169,30 @@ impl Objects {
     }
 
     async fn upload_usage(&self, bucket: &BucketRef, upload: ListedUpload) -> Result<UploadUsage> {
-        let prefix = keys::parts(bucket.id, upload.upload_id);
-        let mut usage = UploadUsage {
+        let (parts, bytes) = self.parts_usage(bucket, upload.upload_id).await?;
+        Ok(UploadUsage {
             key: upload.key,
             upload_id: upload.upload_id,
             initiated: upload.initiated,
-            parts: 0,
-            bytes: 0,
-        };
+            parts,
+            bytes,
+        })
+    }
+
+    /// How many parts an upload has, and their bytes.
+    async fn parts_usage(&self, bucket: &BucketRef, upload: UploadId) -> Result<(u64, u64)> {
+        let prefix = keys::parts(bucket.id, upload);
+        let (mut parts, mut bytes) = (0, 0);
         let mut after: Option<Vec<u8>> = None;
         loop {
             let page = self.meta.scan(&prefix, after.as_deref(), SCAN_PAGE).await?;
             for (_, record) in &page.records {
-                usage.parts += 1;
-                usage.bytes += PartRecord::decode(&record.value)?.size;
+                parts += 1;
+                bytes += PartRecord::decode(&record.value)?.size;
             }
             after = page.records.last().map(|(key, _)| key.clone());
             if !page.more {
-                return Ok(usage);
+                return Ok((parts, bytes));
             }
         }
     }

@@ -109,8 +109,8 @@ async fn buckets_are_told_of_page_by_page_without_one_twice() {
         };
         let page = world.objects.list_bucket_usage(request).await.unwrap();
         found.extend(page.buckets.iter().map(|b| b.info.name.as_str().to_owned()));
-        after = page.buckets.last().map(|b| b.info.name.clone());
-        if !page.more {
+        after = page.next;
+        if after.is_none() {
             break;
         }
     }

@@ -17,6 +17,12 @@ pub struct BucketId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct BlobId(pub [u8; 16]);
 
+impl std::fmt::Display for BlobId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
 /// First byte of every record key.
 mod family {
     pub const BUCKET_NAME: u8 = b'N';

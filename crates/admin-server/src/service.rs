@@ -1,0 +1,268 @@
+//! The administration calls over the domain.
+//!
+//! Names and numbers come as text from people and scripts; here they become the domain's types, or
+//! an error that says what is wrong with them. What a call may cost is bounded here, by page sizes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use strongroom_admin_api::{
+    AbortUploadRequest, AbortUploadsRequest, Aborted, AdminApi, ApiError, BUCKETS_PAGE_DEFAULT,
+    BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest, BucketsRequest, DiskInZone, Disks,
+    ErrorCode, NoParameters, ObjectPlaces, PARTS_PAGE_MAX, Result, Status, UPLOADS_PAGE_DEFAULT,
+    UPLOADS_PAGE_MAX, Upload, UploadPage, UploadsRequest, VERIFY_PARTS_MAX, WhereRequest,
+    ZoneSummary, Zones,
+};
+use strongroom_base::{Clock, Timestamp, tasks};
+use strongroom_objects::{
+    AbortUpload, BucketUsage, Error, ListBucketUsage, ListUploadUsage, LocateObject, Objects,
+    UploadUsage,
+};
+use strongroom_types::{BucketName, ObjectKey, UploadId, VersionId};
+
+use crate::places::{rfc3339, wire_part};
+use crate::status::StoreSource;
+
+/// Hexadecimal digits of an upload id at the front of a place in a list of uploads.
+const UPLOAD_ID_DIGITS: usize = 32;
+
+/// Answers the calls.
+pub struct AdminService {
+    source: Arc<dyn StoreSource>,
+    clock: Arc<dyn Clock>,
+}
+
+impl AdminService {
+    /// A service over these.
+    #[must_use]
+    pub fn new(source: Arc<dyn StoreSource>, clock: Arc<dyn Clock>) -> Self {
+        Self { source, clock }
+    }
+
+    fn objects(&self) -> Result<Objects> {
+        let opening = || ApiError::new(ErrorCode::Unavailable, "the store is being opened");
+        self.source.objects().ok_or_else(opening)
+    }
+
+    async fn store_status(&self) -> Status {
+        let source = Arc::clone(&self.source);
+        tasks::blocking(move || source.status()).await
+    }
+
+    fn age_of(&self, initiated: Timestamp) -> u64 {
+        self.clock
+            .now()
+            .seconds()
+            .saturating_sub(initiated.seconds())
+    }
+}
+
+#[async_trait]
+impl AdminApi for AdminService {
+    async fn status(&self, _: NoParameters) -> Result<Status> {
+        Ok(self.store_status().await)
+    }
+
+    async fn zones(&self, _: NoParameters) -> Result<Zones> {
+        self.objects()?;
+        let zones = self.store_status().await.store.unwrap_or_default().zones;
+        Ok(Zones {
+            zones: zones.iter().map(ZoneSummary::from).collect(),
+        })
+    }
+
+    async fn disks(&self, _: NoParameters) -> Result<Disks> {
+        self.objects()?;
+        let mut disks = Vec::new();
+        for zone in self.store_status().await.store.unwrap_or_default().zones {
+            let name = zone.name;
+            disks.extend(zone.disks.into_iter().map(|disk| DiskInZone {
+                zone: name.clone(),
+                disk,
+            }));
+        }
+        Ok(Disks { disks })
+    }
+
+    async fn buckets(&self, request: BucketsRequest) -> Result<BucketPage> {
+        let list = ListBucketUsage {
+            prefix: request.prefix.unwrap_or_default(),
+            after: request.after.as_deref().map(bucket_name).transpose()?,
+            buckets_max: limit(request.limit, BUCKETS_PAGE_DEFAULT, BUCKETS_PAGE_MAX)?,
+        };
+        let page = self.objects()?.list_bucket_usage(list).await;
+        let page = page.map_err(refusal)?;
+        let next = page.next.map(|name| name.as_str().to_owned());
+        Ok(BucketPage {
+            buckets: page.buckets.into_iter().map(wire_bucket).collect(),
+            next,
+        })
+    }
+
+    async fn bucket(&self, request: BucketRequest) -> Result<Bucket> {
+        let name = bucket_name(&request.bucket)?;
+        let usage = self.objects()?.bucket_usage(&name).await;
+        usage.map(wire_bucket).map_err(refusal)
+    }
+
+    async fn uploads(&self, request: UploadsRequest) -> Result<UploadPage> {
+        let list = ListUploadUsage {
+            bucket: bucket_name(&request.bucket)?,
+            prefix: request.prefix.unwrap_or_default(),
+            after: request.after.as_deref().map(upload_place).transpose()?,
+            uploads_max: limit(request.limit, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX)?,
+        };
+        let page = self.objects()?.list_upload_usage(list).await;
+        let page = page.map_err(refusal)?;
+        let wire = |upload: UploadUsage| Upload {
+            key: upload.key.as_str().to_owned(),
+            upload_id: upload.upload_id.to_string(),
+            initiated: rfc3339(upload.initiated),
+            age_seconds: self.age_of(upload.initiated),
+            parts: upload.parts,
+            bytes: upload.bytes,
+        };
+        Ok(UploadPage {
+            uploads: page.uploads.into_iter().map(wire).collect(),
+            next: page.next.map(upload_place_text),
+        })
+    }
+
+    async fn abort_upload(&self, request: AbortUploadRequest) -> Result<Aborted> {
+        let abort = AbortUpload {
+            bucket: bucket_name(&request.bucket)?,
+            key: object_key(&request.key)?,
+            upload_id: upload_id(&request.upload_id)?,
+        };
+        let objects = self.objects()?;
+        let done = objects.abort_upload_counted(abort).await;
+        done.map(wire_aborted).map_err(refusal)
+    }
+
+    async fn abort_uploads(&self, request: AbortUploadsRequest) -> Result<Aborted> {
+        let list = ListUploadUsage {
+            bucket: bucket_name(&request.bucket)?,
+            prefix: request.prefix.unwrap_or_default(),
+            after: request.after.as_deref().map(upload_place).transpose()?,
+            uploads_max: limit(request.limit, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX)?,
+        };
+        let older_than = Duration::from_secs(request.older_than_seconds).as_nanos();
+        let older_than = u64::try_from(older_than).unwrap_or(u64::MAX);
+        let before = Timestamp(self.clock.now().0.saturating_sub(older_than));
+        let done = self.objects()?.abort_uploads_older(list, before).await;
+        done.map(wire_aborted).map_err(refusal)
+    }
+
+    async fn where_is(&self, request: WhereRequest) -> Result<ObjectPlaces> {
+        let verify = request.verify.unwrap_or(false);
+        let parts_max = if verify {
+            VERIFY_PARTS_MAX
+        } else {
+            PARTS_PAGE_MAX
+        };
+        let version_id = request.version_id.as_deref().map(version_id).transpose()?;
+        let locate = LocateObject {
+            bucket: bucket_name(&request.bucket)?,
+            key: object_key(&request.key)?,
+            version_id,
+            part_number_marker: request.after.unwrap_or(0),
+            parts_max: limit(request.limit, parts_max, parts_max)?,
+            verify,
+        };
+        let found = self.objects()?.locate_object(locate).await;
+        let found = found.map_err(refusal)?;
+        Ok(ObjectPlaces {
+            bucket: request.bucket,
+            key: request.key,
+            version_id: found.version_id.map(|id| id.to_string()),
+            bytes: found.size,
+            last_modified: rfc3339(found.last_modified),
+            parts: found.parts.into_iter().map(wire_part).collect(),
+            next: found.next_part_number_marker,
+        })
+    }
+}
+
+fn limit(asked: Option<u32>, default: u32, max: u32) -> Result<u32> {
+    match asked {
+        None => Ok(default),
+        Some(limit) if (1..=max).contains(&limit) => Ok(limit),
+        Some(limit) => {
+            let message = format!("limit is {limit}: use a number from 1 to {max}");
+            Err(ApiError::invalid(message))
+        }
+    }
+}
+
+fn bucket_name(text: &str) -> Result<BucketName> {
+    BucketName::new(text).map_err(|error| ApiError::invalid(format!("bucket `{text}`: {error}")))
+}
+
+fn object_key(text: &str) -> Result<ObjectKey> {
+    ObjectKey::new(text).map_err(|error| ApiError::invalid(format!("key: {error}")))
+}
+
+fn upload_id(text: &str) -> Result<UploadId> {
+    let parsed = text.parse();
+    parsed.map_err(|error| ApiError::invalid(format!("upload_id `{text}`: {error}")))
+}
+
+fn version_id(text: &str) -> Result<VersionId> {
+    let parsed = text.parse();
+    parsed.map_err(|_| ApiError::invalid(format!("version_id `{text}` is none of ours")))
+}
+
+/// A place in a list of uploads: the id, which has a fixed size, and the key.
+fn upload_place(text: &str) -> Result<(ObjectKey, UploadId)> {
+    let other = || ApiError::invalid("after: use `next` of the page before, as it was");
+    let (id, key) = text.split_at_checked(UPLOAD_ID_DIGITS).ok_or_else(other)?;
+    let key = ObjectKey::new(key).map_err(|_| other())?;
+    Ok((key, id.parse().map_err(|_| other())?))
+}
+
+fn upload_place_text((key, id): (ObjectKey, UploadId)) -> String {
+    format!("{id}{}", key.as_str())
+}
+
+fn wire_bucket(usage: BucketUsage) -> Bucket {
+    Bucket {
+        name: usage.info.name.as_str().to_owned(),
+        owner: usage.info.owner.to_string(),
+        created: rfc3339(usage.info.created),
+        objects: usage.objects,
+        bytes: usage.bytes,
+        delete_markers: usage.delete_markers,
+        uploads: usage.uploads,
+        upload_parts: usage.upload_parts,
+        upload_bytes: usage.upload_bytes,
+    }
+}
+
+fn wire_aborted(done: strongroom_objects::AbortedUploads) -> Aborted {
+    Aborted {
+        examined: done.examined,
+        aborted: done.aborted,
+        parts: done.parts,
+        bytes: done.bytes,
+        next: done.next.map(upload_place_text),
+    }
+}
+
+/// What the domain answers, in the words of this interface.
+fn refusal(error: Error) -> ApiError {
+    let code = match &error {
+        Error::NoSuchBucket => ErrorCode::NoSuchBucket,
+        Error::NoSuchKey { .. } => ErrorCode::NoSuchKey,
+        Error::NoSuchUpload => ErrorCode::NoSuchUpload,
+        Error::NoSuchVersion | Error::MethodNotAllowed { .. } => ErrorCode::NoSuchVersion,
+        Error::OperationAborted => ErrorCode::Conflict,
+        Error::InvalidArgument { .. } | Error::InvalidRequest { .. } | Error::KeyTooLong { .. } => {
+            ErrorCode::InvalidArgument
+        }
+        Error::Unavailable { .. } | Error::SlowDown | Error::StorageFull => ErrorCode::Unavailable,
+        Error::Corrupt { .. } => ErrorCode::Corrupt,
+        _ => ErrorCode::Internal,
+    };
+    ApiError::new(code, error.to_string())
+}
