@@ -1,0 +1,200 @@
+//! The commands and their flags.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::target::Endpoint;
+
+/// What a running store can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask a running store how it is
+    Status(Connect),
+    /// List the zones with their space
+    Zones(Connect),
+    /// List the disks with their space
+    Disks(Connect),
+    /// List the buckets with what each holds
+    Buckets(Buckets),
+    /// Show one bucket and what it holds
+    Bucket(Bucket),
+    /// List incomplete multipart uploads, or abort them
+    #[command(after_help = UPLOADS_HELP)]
+    Uploads(Uploads),
+    /// Show on which disks the shards of an object are
+    Where(Where),
+}
+
+impl Command {
+    /// How the server is reached.
+    #[must_use]
+    pub const fn connect(&self) -> &Connect {
+        match self {
+            Self::Status(connect) | Self::Zones(connect) | Self::Disks(connect) => connect,
+            Self::Buckets(flags) => &flags.connect,
+            Self::Bucket(flags) => &flags.connect,
+            Self::Uploads(flags) => &flags.connect,
+            Self::Where(flags) => &flags.connect,
+        }
+    }
+}
+
+/// How the server is reached, and how its answer is shown.
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Settings file of the server
+    #[arg(long, value_name = "FILE", help_heading = "The server")]
+    pub config: Option<PathBuf>,
+    /// Data folder of the server, for its credentials [default: ./strongroom-data]
+    #[arg(long, value_name = "DIR", help_heading = "The server")]
+    pub data: Option<PathBuf>,
+    /// Address of the administration port [default: 127.0.0.1:9001]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "The server")]
+    pub admin_address: Option<String>,
+    /// URL of the administration port, when it is elsewhere or behind TLS, as https://host:9001.
+    /// Instead of --admin-address
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with = "admin_address",
+        help_heading = "The server"
+    )]
+    pub endpoint: Option<Endpoint>,
+    /// Certificate that the administration port presents, when it speaks TLS [default: that of the
+    /// server's settings]
+    #[arg(long, value_name = "FILE", help_heading = "The server")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The server was started with --tls-development
+    #[arg(long, conflicts_with = "tls_certificate", help_heading = "The server")]
+    pub tls_development: bool,
+    /// Authorities (PEM) that may have signed the server's certificate, instead of those this
+    /// machine trusts
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["tls_certificate", "tls_development"],
+        help_heading = "The server"
+    )]
+    pub ca: Option<PathBuf>,
+    /// File with the root credentials
+    #[arg(long, value_name = "FILE", help_heading = "The server")]
+    pub credentials: Option<PathBuf>,
+}
+
+/// What `buckets` takes.
+#[derive(Debug, Args)]
+pub struct Buckets {
+    /// Only buckets whose name starts with this
+    #[arg(long)]
+    pub prefix: Option<String>,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// What `bucket` takes.
+#[derive(Debug, Args)]
+pub struct Bucket {
+    /// Its name
+    pub name: String,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// What `uploads` takes.
+#[derive(Debug, Args)]
+pub struct Uploads {
+    /// The uploads of this bucket, one by one; without it each bucket that has any, summed up
+    #[arg(long)]
+    pub bucket: Option<String>,
+    /// Only uploads to keys that start with this
+    #[arg(long, requires = "bucket")]
+    pub prefix: Option<String>,
+    /// Abort the upload with this id
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "bucket",
+        conflicts_with = "prefix"
+    )]
+    pub abort: Option<String>,
+    /// Abort the uploads started at least this long ago (30m, 12h, 7d), in the bucket or in all
+    #[arg(long, value_name = "TIME", conflicts_with = "abort", value_parser = age)]
+    pub abort_older_than: Option<Duration>,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// What `where` takes.
+#[derive(Debug, Args)]
+pub struct Where {
+    /// The object, as s3://BUCKET/KEY
+    pub object: String,
+    /// This version instead of the current one
+    #[arg(long, value_name = "ID")]
+    pub version_id: Option<String>,
+    /// Read every shard and check it
+    #[arg(long)]
+    pub verify: bool,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+const UPLOADS_HELP: &str = "\
+Parts of an upload take space until the upload is completed or aborted. Clients that die leave
+uploads behind.
+
+Examples:
+  strongroom uploads
+  strongroom uploads --bucket backups
+  strongroom uploads --bucket backups --abort 1878fe3a...
+  strongroom uploads --abort-older-than 7d";
+
+/// A whole number with a unit.
+fn age(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is no time: write a whole number and s, m, h or d, such as 7d");
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(bad)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(bad()),
+    };
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(bad());
+    }
+    let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    seconds.map(Duration::from_secs).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_a_number_and_a_unit() {
+        assert_eq!(age("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        assert_eq!(age("0s"), Ok(Duration::ZERO));
+        for text in [
+            "",
+            "d",
+            "7",
+            "7w",
+            "-7d",
+            "7.5d",
+            "+7d",
+            "7 d",
+            "99999999999999999999d",
+            "é",
+        ] {
+            assert!(age(text).is_err(), "{text}");
+        }
+    }
+}
