@@ -271,7 +271,7 @@ def test_status_speaks_tls_to_the_server_it_was_told_of(secure):
     assert run.returncode == 0 and "writes     yes" in run.stdout, run.stderr
     other = secure.authority
     run = subprocess.run([*command, "--tls-certificate", str(other)], capture_output=True, text=True, env=environment)
-    assert run.returncode == 1 and "no TLS handshake" in run.stderr
+    assert run.returncode == 4 and "does not prove who it is" in run.stderr
 
 
 def test_what_is_no_handshake_ends_and_is_counted(secure):

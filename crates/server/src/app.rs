@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use strongroom_admin_server::{
-    EngineStatus, Health, MetricSource, Sample, SampleKind, Status, StatusSource,
-};
+use strongroom_admin_server::{EngineStatus, Health, MetricSource, Sample, Status, StoreSource};
 use strongroom_base::Clock;
+use strongroom_objects::Objects;
 
 use crate::front::S3;
+use crate::store_metrics::{UsageFigure, engine_samples, process_samples};
 
 /// The store as the ports see it.
 pub trait Engine: Send + Sync + 'static {
@@ -24,7 +24,7 @@ pub trait Engine: Send + Sync + 'static {
     fn writable(&self) -> Result<(), String>;
     /// Its state without free space. May read the index, for a bounded time.
     fn status(&self) -> EngineStatus;
-    /// Adds free space to `status`. May wait for disks.
+    /// Adds free space to `status`. May wait for disks, for a bounded time.
     fn measure_space(&self, status: &mut EngineStatus);
     /// Its figures. Must not block.
     fn samples(&self) -> Vec<Sample>;
@@ -37,6 +37,10 @@ pub trait Engine: Send + Sync + 'static {
 pub struct Opened {
     pub engine: Arc<dyn Engine>,
     pub s3: Arc<dyn S3>,
+    /// The domain, for the administration calls.
+    pub objects: Objects,
+    /// What buckets hold, for the metrics.
+    pub usage: UsageFigure,
     /// What the configuration survives, as a sentence.
     pub survives: String,
 }
@@ -101,7 +105,11 @@ impl Health for App {
     }
 }
 
-impl StatusSource for App {
+impl StoreSource for App {
+    fn objects(&self) -> Option<Objects> {
+        self.opened.get().map(|opened| opened.objects.clone())
+    }
+
     fn status(&self) -> Status {
         let (readable, writable) = (self.readable(), self.writable());
         let opened = self.opened.get();
@@ -125,65 +133,15 @@ impl StatusSource for App {
 
 impl MetricSource for App {
     fn samples(&self) -> Vec<Sample> {
-        let gauge = |name, help, value| Sample {
-            name,
-            help,
-            kind: SampleKind::Gauge,
-            labels: Vec::new(),
-            value,
-        };
-        let flag = |answer: Result<(), String>| if answer.is_ok() { 1.0 } else { 0.0 };
-        let mut samples = vec![
-            gauge(
-                "strongroom_readable",
-                "Whether reads are served.",
-                flag(self.readable()),
-            ),
-            gauge(
-                "strongroom_writable",
-                "Whether writes are acknowledged.",
-                flag(self.writable()),
-            ),
-        ];
+        let status = self.status();
+        let mut samples = process_samples(&status);
+        if let Some(store) = &status.store {
+            samples.extend(engine_samples(store));
+        }
         if let Some(opened) = self.opened.get() {
             samples.extend(opened.engine.samples());
-            samples.extend(service_samples(&opened.engine.status()));
+            samples.extend(opened.usage.samples());
         }
         samples
     }
-}
-
-/// Zones and disks in service, one sample each.
-#[allow(clippy::cast_precision_loss)]
-fn service_samples(status: &EngineStatus) -> Vec<Sample> {
-    let mut samples = Vec::new();
-    let flag = |on: bool| if on { 1.0 } else { 0.0 };
-    for zone in &status.zones {
-        samples.push(Sample {
-            name: "strongroom_zone_in_service",
-            help: "Whether commits are acknowledged by the zone.",
-            kind: SampleKind::Gauge,
-            labels: vec![("zone", zone.name.clone())],
-            value: flag(zone.in_service),
-        });
-        for disk in &zone.disks {
-            samples.push(Sample {
-                name: "strongroom_disk_in_service",
-                help: "Whether the disk is written to.",
-                kind: SampleKind::Gauge,
-                labels: vec![("zone", zone.name.clone()), ("folder", disk.folder.clone())],
-                value: flag(disk.in_service),
-            });
-        }
-    }
-    if let Some(reduced) = status.blobs_reduced {
-        samples.push(Sample {
-            name: "strongroom_blobs_reduced",
-            help: "Blobs known to have less redundancy than asked for.",
-            kind: SampleKind::Gauge,
-            labels: Vec::new(),
-            value: reduced as f64,
-        });
-    }
-    samples
 }

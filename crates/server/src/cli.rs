@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::{Layer, ListenAddress};
+use crate::settings::Layer;
 
 /// S3-compatible object storage whose first concern is that nothing is lost.
 #[derive(Debug, Parser)]
-#[command(name = "strongroom", version, disable_help_subcommand = true)]
+#[command(name = "strongroom", version, disable_help_subcommand = true, after_help = CODES_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -19,8 +19,9 @@ pub enum Command {
     /// Run the store
     #[command(after_long_help = SERVER_HELP, after_help = SERVER_HELP)]
     Server(Box<ServerFlags>),
-    /// Ask a running store how it is
-    Status(StatusFlags),
+    /// What is asked of a running store
+    #[command(flatten)]
+    Admin(Box<strongroom_cli::Command>),
     /// Print the version
     Version,
 }
@@ -35,45 +36,9 @@ pub struct ServerFlags {
     pub settings: Layer,
 }
 
-/// What `strongroom status` takes.
-#[derive(Debug, Args)]
-pub struct StatusFlags {
-    /// Print the answer as JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Settings file of the server
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Data folder of the server, for its credentials [default: ./strongroom-data]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Address of the administration port [default: 127.0.0.1:9001]
-    #[arg(long, value_name = "HOST:PORT")]
-    pub admin_address: Option<ListenAddress>,
-    /// Certificate that the administration port presents, when it speaks TLS
-    #[arg(long, value_name = "FILE")]
-    pub tls_certificate: Option<PathBuf>,
-    /// The server was started with --tls-development
-    #[arg(long)]
-    pub tls_development: bool,
-    /// File with the root credentials
-    #[arg(long, value_name = "FILE")]
-    pub credentials: Option<PathBuf>,
-}
-
-impl StatusFlags {
-    /// The flags as a layer of settings.
-    #[must_use]
-    pub fn layer(&self) -> Layer {
-        Layer {
-            data: self.data.clone(),
-            admin_address: self.admin_address,
-            credentials: self.credentials.clone(),
-            tls_development: self.tls_development.then_some(true),
-            ..Layer::default()
-        }
-    }
-}
+const CODES_HELP: &str = "\
+Exit codes: 0 done; 1 refused or failed; 2 a flag or setting is wrong; 3 what was named does not
+exist; 4 the server gave no answer.";
 
 const SERVER_HELP: &str = "\
 Every setting can also stand in the environment (STRONGROOM_MEMBER_WAIT=10s; several zones stand

@@ -2,25 +2,26 @@
 //!
 //! Nothing of the store's behaviour is here. What is here must fail well: a start that cannot go on
 //! says so in one sentence that tells the operator what to do (exit code 2 for settings, 1 for the
-//! rest), and a stop lets requests in progress end.
+//! rest, and what `strongroom-cli` says for its commands), and a stop lets requests in progress end.
 
+mod admin_command;
 mod app;
 mod cli;
 mod count_stream;
 mod credentials;
+mod figure;
 mod front;
 mod http_port;
 mod logging;
 mod port_metrics;
 mod ports;
-mod reduced;
 mod refusal;
 mod reload;
 mod request_metrics;
 mod screen;
 mod server_command;
 mod settings;
-mod status_command;
+mod store_metrics;
 mod survives;
 mod tls;
 mod wire;
@@ -40,6 +41,9 @@ pub enum Failure {
     /// The settings are wrong: exit code 2.
     #[error(transparent)]
     Settings(#[from] BadSettings),
+    /// A command that asks a running server failed: the exit code it says.
+    #[error(transparent)]
+    Asked(#[from] strongroom_cli::CliError),
     /// Anything else, as a sentence: exit code 1.
     #[error("{0}")]
     Run(String),
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "strongroom: {failure}");
             match failure {
                 Failure::Settings(_) => ExitCode::from(2),
+                Failure::Asked(error) => ExitCode::from(error.exit_code()),
                 Failure::Run(_) => ExitCode::from(1),
             }
         }
@@ -70,7 +75,7 @@ fn main() -> ExitCode {
 fn run(command: cli::Command) -> Result<(), Failure> {
     match command {
         cli::Command::Server(flags) => server_command::run(*flags),
-        cli::Command::Status(flags) => status_command::run(&flags),
+        cli::Command::Admin(command) => admin_command::run(&command),
         cli::Command::Version => {
             let _ = writeln!(
                 std::io::stdout(),

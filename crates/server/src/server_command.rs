@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hyper_util::service::TowerToHyperService;
 use prometheus::Registry;
-use strongroom_admin_server::{Admin, Health, RootCredentials, router};
+use strongroom_admin_server::{Admin, AdminService, Health, RootCredentials, router};
 use strongroom_base::{Clock, Random, SystemClock, SystemRandom, tasks};
 use strongroom_s3_front::SharedCredentials;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -245,9 +245,10 @@ impl Server {
     }
 
     fn admin_service(&self, registry: Registry) -> TowerToHyperService<axum::Router> {
+        let api = AdminService::new(Arc::clone(&self.app) as _, Arc::clone(&self.clock));
         TowerToHyperService::new(router(Admin {
             health: Arc::clone(&self.app) as _,
-            status: Arc::clone(&self.app) as _,
+            api: Arc::new(api),
             registry,
             metrics: Arc::clone(&self.app) as _,
             root: self.root.clone(),

@@ -5,7 +5,6 @@
 //! then on use what they say, connections that are open stay. Files that do not go together (one is
 //! written before the other) leave the certificate in use as it is.
 
-mod client;
 mod development;
 mod reload;
 
@@ -19,7 +18,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-pub use client::connect;
 pub use development::Development;
 pub use reload::reload_for_ever;
 

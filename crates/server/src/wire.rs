@@ -23,11 +23,12 @@ use strongroom_workers::{Redundancy, RespreadSettings, Respreader, Worker};
 use strongroom_zones::{DiskHandle, DiskSpec, MemberIndex, OpenOptions, OpenStore, Store};
 
 use crate::app::{App, Engine, Opened};
+use crate::figure::Figure;
 use crate::front::{Answering, S3};
 use crate::http_port::Body;
-use crate::reduced::ReducedFigure;
 use crate::request_metrics::RequestMetrics;
 use crate::settings::Settings;
+use crate::store_metrics::UsageFigure;
 use crate::survives::{Topology, ZoneTopology, survives};
 
 /// Block cache of one index. Each zone keeps an index; one of them answers reads at a time.
@@ -90,16 +91,21 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         Arc::clone(&parts.clock),
         RespreadSettings::default(),
     );
+    let spaces = spaces(store.opened().disks.all());
     let engine = ZoneEngine {
         store,
         meta,
-        reduced: ReducedFigure::new(objects.clone()),
+        spaces,
+        reduced: reduced(objects.clone()),
         respread: Mutex::new(Some(Worker::start("respread", respreader.run()))),
     };
-    let s3 = front(settings, parts, objects);
+    let usage = UsageFigure::new(objects.clone(), settings.metrics_buckets_max);
+    let s3 = front(settings, parts, objects.clone());
     Ok(Opened {
         engine: Arc::new(engine),
         s3,
+        objects,
+        usage,
         survives,
     })
 }
@@ -236,11 +242,29 @@ impl Redundancy for ZoneRedundancy {
     }
 }
 
+/// How many blobs have less redundancy than asked for.
+fn reduced(objects: Objects) -> Figure<u64> {
+    Figure::new("reduced figure", move || {
+        futures::executor::block_on(objects.blobs_reduced()).ok()
+    })
+}
+
+/// The space of each disk.
+fn spaces(disks: &[Arc<DiskHandle>]) -> Vec<Figure<(u64, u64)>> {
+    let figure = |disk: &Arc<DiskHandle>| {
+        let disk = disk.disk.clone();
+        Figure::new("disk space", move || disk.as_ref()?.space().ok())
+    };
+    disks.iter().map(figure).collect()
+}
+
 /// The store as the ports see it.
 struct ZoneEngine {
     store: Store,
     meta: Arc<LsmMeta>,
-    reduced: ReducedFigure,
+    /// Bytes free and in all, of each disk in the order of the disks.
+    spaces: Vec<Figure<(u64, u64)>>,
+    reduced: Figure<u64>,
     respread: Mutex<Option<Worker>>,
 }
 
@@ -324,11 +348,9 @@ impl Engine for ZoneEngine {
     fn measure_space(&self, status: &mut EngineStatus) {
         for zone in &mut status.zones {
             for shown in zone.disks.iter_mut().filter(|disk| disk.in_service) {
-                let handle = self
-                    .disks()
-                    .iter()
-                    .find(|disk| disk.id.to_string() == shown.id);
-                let space = handle.and_then(|handle| handle.disk.as_ref()?.space().ok());
+                let mut disks = self.disks().iter().zip(&self.spaces);
+                let found = disks.find(|(disk, _)| disk.id.to_string() == shown.id);
+                let space = found.and_then(|(_, space)| space.read());
                 (shown.bytes_free, shown.bytes_total) = space.unzip();
             }
         }

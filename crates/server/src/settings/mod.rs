@@ -32,6 +32,9 @@ const FOLDER_COUNT_MAX: usize = 64;
 /// Most connections a port may be set to hold: each costs two descriptors and some 10 KiB.
 const CONNECTIONS_MAX_MAX: u32 = 100_000;
 
+/// Most buckets `/metrics` may be set to show: each is five series to keep for whoever scrapes.
+const METRICS_BUCKETS_MAX_MAX: u32 = 10_000;
+
 /// Why the settings are refused: one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -91,6 +94,11 @@ pub struct Layer {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", help_heading = "How it is reached")]
     pub metrics_open: Option<bool>,
+
+    /// How many buckets, in the order of their names, /metrics shows the usage of; 0 for none
+    /// [default: 100]
+    #[arg(long, value_name = "COUNT", help_heading = "How it is reached")]
+    pub metrics_buckets_max: Option<u32>,
 
     /// File for generated root credentials, outside all zones [default: credentials in the data
     /// folder; with --zone, strongroom-credentials beside the settings file or else in the working
@@ -159,6 +167,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// Whether `/metrics` needs no credentials.
     pub metrics_open: bool,
+    /// How many buckets `/metrics` shows.
+    pub metrics_buckets_max: usize,
     /// Where generated credentials are kept; in no zone.
     pub credentials: PathBuf,
     /// File with the access key.
@@ -247,6 +257,7 @@ impl Settings {
             website_domain: layer.website_domain,
             connections_max: layer.connections_max.unwrap_or(4096) as usize,
             metrics_open: layer.metrics_open.unwrap_or(false),
+            metrics_buckets_max: layer.metrics_buckets_max.unwrap_or(100) as usize,
             credentials,
             access_key_file: layer.access_key_file,
             secret_key_file: layer.secret_key_file,
@@ -291,6 +302,12 @@ impl Settings {
             return bad(format!(
                 "connections_max is {}: use a number from 1 to {CONNECTIONS_MAX_MAX}",
                 self.connections_max
+            ));
+        }
+        if self.metrics_buckets_max > METRICS_BUCKETS_MAX_MAX as usize {
+            return bad(format!(
+                "metrics_buckets_max is {}: use a number from 0 to {METRICS_BUCKETS_MAX_MAX}",
+                self.metrics_buckets_max
             ));
         }
         if self.commit_deadline.is_zero() {
@@ -387,6 +404,7 @@ impl Layer {
             admin_tls_key: self.admin_tls_key.or(below.admin_tls_key),
             tls_development: self.tls_development.or(below.tls_development),
             metrics_open: self.metrics_open.or(below.metrics_open),
+            metrics_buckets_max: self.metrics_buckets_max.or(below.metrics_buckets_max),
             credentials: self.credentials.or(below.credentials),
             access_key_file: self.access_key_file.or(below.access_key_file),
             secret_key_file: self.secret_key_file.or(below.secret_key_file),
