@@ -100,8 +100,9 @@ def test_a_presigned_link_that_has_expired_or_was_changed_is_refused(server, s3,
         ("put_bucket_replication", {"ReplicationConfiguration": {"Role": "r", "Rules": [
             {"Status": "Enabled", "Priority": 1, "Filter": {"Prefix": ""},
              "DeleteMarkerReplication": {"Status": "Disabled"}, "Destination": {"Bucket": "arn:aws:s3:::x"}}]}}),
-        ("put_bucket_notification_configuration", {"NotificationConfiguration": {}}),
-        ("get_bucket_website", {}),
+        ("put_bucket_notification_configuration", {"NotificationConfiguration": {
+            "EventBridgeConfiguration": {}}}),
+        ("put_bucket_request_payment", {"RequestPaymentConfiguration": {"Payer": "Requester"}}),
     ],
 )
 def test_what_is_not_there_answers_501(s3, bucket, call, arguments):

@@ -424,6 +424,100 @@ def test_an_upload_survives_a_restart(new_server):
     assert digest(body(s3, "objects", "k")) == digest(first + b"end")
 
 
+# -- tags and configurations
+
+
+def tags(s3, bucket, key):
+    return {tag["Key"]: tag["Value"] for tag in s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]}
+
+
+def tag_set(**values):
+    return {"TagSet": [{"Key": key, "Value": value} for key, value in values.items()]}
+
+
+# VE30
+def test_tags_belong_to_one_version_and_changing_them_changes_nothing_else_of_it(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="key", Body=b"x", Tagging="a=1")
+    before = s3.head_object(Bucket=bucket, Key="key")
+    time.sleep(1.1)
+    s3.put_object_tagging(Bucket=bucket, Key="key", Tagging=tag_set(b="2"))
+    after = s3.head_object(Bucket=bucket, Key="key")
+    assert (after["ETag"], after["LastModified"]) == (before["ETag"], before["LastModified"])
+    assert tags(s3, bucket, "key") == {"b": "2"}
+    eleven = tag_set(**{f"k{number}": "" for number in range(11)})
+    put = {"Bucket": bucket, "Key": "key", "Tagging": eleven}
+    assert refused(s3.put_object_tagging, **put) == (400, "BadRequest")
+    s3.put_object(Bucket=bucket, Key="key", Body=b"x")
+    assert tags(s3, bucket, "key") == {}
+
+
+# HD06
+def test_a_copy_has_the_tags_of_its_source_unless_it_brings_its_own(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="key", Body=b"x", Tagging="a=1")
+    copy = {"Bucket": bucket, "CopySource": {"Bucket": bucket, "Key": "key"}}
+    s3.copy_object(Key="same", **copy)
+    s3.copy_object(Key="other", TaggingDirective="REPLACE", Tagging="b=2", **copy)
+    assert tags(s3, bucket, "same") == {"a": "1"}
+    assert tags(s3, bucket, "other") == {"b": "2"}
+
+
+def cors(origin):
+    rule = {"AllowedMethods": ["GET"], "AllowedOrigins": [origin]}
+    return {"CORSConfiguration": {"CORSRules": [rule]}}
+
+
+# BK06
+def test_a_bucket_made_again_has_no_configuration_of_the_one_before(s3, bucket):
+    s3.put_bucket_cors(Bucket=bucket, **cors("*"))
+    s3.put_bucket_tagging(Bucket=bucket, Tagging=tag_set(a="1"))
+    s3.delete_bucket(Bucket=bucket)
+    s3.create_bucket(Bucket=bucket)
+    assert refused(s3.get_bucket_cors, Bucket=bucket) == (404, "NoSuchCORSConfiguration")
+    assert refused(s3.get_bucket_tagging, Bucket=bucket) == (404, "NoSuchTagSet")
+
+
+# PR05
+def test_a_configuration_is_stored_whole_or_refused(s3, bucket):
+    s3.put_bucket_cors(Bucket=bucket, **cors("http://a"))
+    assert refused(s3.put_bucket_cors, Bucket=bucket, **cors("*.*")) == (400, "InvalidRequest")
+    found = s3.get_bucket_cors(Bucket=bucket)
+    assert found["CORSRules"][0]["AllowedOrigins"] == ["http://a"]
+
+
+def visit(server, method, path, headers):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request(method, path, headers=headers)
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    return response
+
+
+def test_a_browser_is_answered_by_the_cors_rules_of_the_bucket(server, s3, bucket):
+    s3.put_bucket_cors(Bucket=bucket, **cors("http://a"))
+    for origin, status, allowed in [("http://a", 200, "http://a"), ("http://b", 403, None)]:
+        asks = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+        answer = visit(server, "OPTIONS", f"/{bucket}/key", asks)
+        assert (answer.status, answer.getheader("access-control-allow-origin")) == (status, allowed)
+        answer = visit(server, "GET", f"/{bucket}/key", {"Origin": origin})
+        assert (answer.status, answer.getheader("access-control-allow-origin")) == (403, allowed)
+
+
+# BK01
+def test_a_website_shows_what_everyone_may_read_and_that_is_nothing_yet(new_server):
+    server = new_server(arguments=["--website-domain", "web.test"]).start()
+    s3 = server.client()
+    s3.create_bucket(Bucket="site")
+    rule = {"Condition": {"KeyPrefixEquals": "old/"}, "Redirect": {"ReplaceKeyPrefixWith": "new/"}}
+    website = {"IndexDocument": {"Suffix": "index.html"}, "RoutingRules": [rule]}
+    s3.put_bucket_website(Bucket="site", WebsiteConfiguration=website)
+    s3.put_object(Bucket="site", Key="index.html", Body=b"x")
+    host = {"Host": "site.web.test"}
+    assert [visit(server, "GET", path, host).status for path in ["/", "/none"]] == [403, 403]
+    moved = visit(server, "GET", "/old/page", host)
+    assert (moved.status, moved.getheader("location")) == (301, "/new/page")
+
+
 # -- buckets
 
 
@@ -581,6 +675,6 @@ def test_an_operation_that_is_not_there_says_notimplemented(s3, bucket):
     versioning = refused(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=status)
     assert versioning == (501, "NotImplemented")
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
-    tags = {"TagSet": [{"Key": "a", "Value": "b"}]}
-    assert refused(s3.put_object_tagging, Bucket=bucket, Key="k", Tagging=tags) == (501, "NotImplemented")
+    policy = {"Bucket": bucket, "Policy": "{}"}
+    assert refused(s3.put_bucket_policy, **policy) == (501, "NotImplemented")
     assert refused(s3.get_object_retention, Bucket=bucket, Key="k") == (501, "NotImplemented")
