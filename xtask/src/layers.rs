@@ -58,7 +58,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("getrandom", &["base"]),
     ("nix", &["base"]),
     ("rustix", &["base"]),
-    ("rustls", &["server"]),
+    ("rustls", &["server", "cli"]),
     ("rcgen", &["server"]),
     ("axum", &["admin-server", "server"]),
     ("clap", &["server", "cli"]),

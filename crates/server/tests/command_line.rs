@@ -35,7 +35,7 @@ fn version_is_one_line() {
 #[test]
 fn help_names_every_command_and_every_setting() {
     let text = String::from_utf8(strongroom(&["--help"], &[]).stdout).unwrap();
-    for command in ["server", "status", "version"] {
+    for command in ["server", "status", "buckets", "uploads", "where", "version"] {
         assert!(text.contains(command), "{text}");
     }
     let text = String::from_utf8(strongroom(&["server", "--help"], &[]).stdout).unwrap();
@@ -126,7 +126,7 @@ fn status_without_a_server_says_where_it_looked() {
         ("STRONGROOM_SECRET_KEY", "long-enough"),
     ];
     let output = strongroom(&["status", "--admin-address", "127.0.0.1:1"], &variables);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(4));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("no answer from 127.0.0.1:1"), "{text}");
+    assert!(text.contains("no answer from http://127.0.0.1:1"), "{text}");
 }
