@@ -229,6 +229,127 @@ def test_a_client_that_does_not_read_its_download_holds_little_memory_and_is_cut
         connection.close()
 
 
+# -- overload
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A server with few places."""
+    from harness.server import Server
+
+    arguments = ["--reads-max", "2", "--writes-max", "3", "--lists-max", "1", "--upload-memory-max", "24MiB"]
+    server = Server(tmp_path_factory.mktemp("small"), arguments=arguments).start()
+    client = server.client()
+    client.create_bucket(Bucket="small")
+    client.put_object(Bucket="small", Key="large", Body=b"x" * (64 * MIB))
+    yield server
+    server.stop()
+    server.check_log()
+
+
+def held(server, count, head, body=b""):
+    """Requests that hold their places until their connections are closed."""
+    connections = []
+    for _ in range(count):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(40)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(head() + body)
+        connections.append(connection)
+    return connections
+
+
+def in_flight(server, name):
+    return metric(server, "strongroom_requests_in_flight", **{"class": name})
+
+
+def refused_with_slow_down(call, **arguments):
+    from botocore.exceptions import ClientError
+
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    response = caught.value.response
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert response["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
+    return response["Error"]["Code"] in ("SlowDown", "503")
+
+
+def test_reads_beyond_their_places_are_slowed_down_while_writes_and_lists_go_on(small):
+    # LI08
+    client = small.client()
+    slowed = metric(small, "strongroom_requests_slowed_total", limit="reads")
+    readers = held(small, 2, lambda: signed_head(small, "GET", "/small/large"))
+    wait_for(lambda: in_flight(small, "reads") == 2)
+    assert refused_with_slow_down(client.get_object, Bucket="small", Key="large")
+    assert metric(small, "strongroom_requests_slowed_total", limit="reads") == slowed + 1
+    client.put_object(Bucket="small", Key="other", Body=b"x")
+    assert client.list_objects_v2(Bucket="small")["KeyCount"] == 2
+    assert small.health() == 200
+    for connection in readers:
+        connection.close()
+    wait_for(lambda: in_flight(small, "reads") == 0)
+    assert client.get_object(Bucket="small", Key="other")["Body"].read() == b"x"
+
+
+def test_slow_uploads_stop_no_read_and_what_is_beyond_them_is_refused_before_its_body(small):
+    client = small.client()
+    writers = held(small, 3, lambda: signed_head(small, "PUT", "/small/slow", 1000), b"x" * 10)
+    wait_for(lambda: in_flight(small, "writes") == 3)
+    with connect(small) as refused:
+        refused.sendall(signed_head(small, "PUT", "/small/refused", 100 * MIB, unsigned={"Expect": "100-continue"}))
+        data = read_all(refused)
+    assert (answers(data), error_code(data)) == ([503], "SlowDown"), data
+    assert client.head_object(Bucket="small", Key="large")["ContentLength"] == 64 * MIB
+    assert client.list_objects_v2(Bucket="small", Prefix="slow")["KeyCount"] == 0
+    for connection in writers:
+        connection.close()
+    wait_for(lambda: in_flight(small, "writes") == 0)
+    client.put_object(Bucket="small", Key="other", Body=b"x")
+
+
+def test_uploads_share_their_memory(small):
+    client = small.client()
+    writers = held(small, 2, lambda: signed_head(small, "PUT", "/small/slow", 100 * MIB), b"x" * MIB)
+    wait_for(lambda: metric(small, "strongroom_upload_memory_bytes") == 16 * MIB)
+    client.put_object(Bucket="small", Key="fits", Body=b"x" * (4 * MIB))
+    more = held(small, 1, lambda: signed_head(small, "PUT", "/small/slow", 3 * MIB), b"x")
+    wait_for(lambda: metric(small, "strongroom_upload_memory_bytes") == 22 * MIB)
+    for connection in more:
+        connection.close()
+    wait_for(lambda: metric(small, "strongroom_upload_memory_bytes") == 16 * MIB)
+    more = held(small, 1, lambda: signed_head(small, "PUT", "/small/slow", 4 * MIB), b"x")
+    wait_for(lambda: metric(small, "strongroom_upload_memory_bytes") == 24 * MIB)
+    for connection in writers + more:
+        connection.close()
+    wait_for(lambda: metric(small, "strongroom_upload_memory_bytes") == 0)
+
+
+def test_a_stranger_takes_no_place(small):
+    head = b"GET /small/large HTTP/1.1\r\nHost: x\r\n\r\n"
+    strangers = held(small, 20, lambda: head)
+    assert [answers(connection.recv(100)) for connection in strangers] == [[403]] * 20
+    assert in_flight(small, "reads") == 0
+    for connection in strangers:
+        connection.close()
+
+
+def test_attack_31_a_body_that_trickles_is_given_up(impatient):
+    client = impatient.client()
+    client.create_bucket(Bucket="trickle")
+    connection = connect(impatient)
+    connection.sendall(signed_head(impatient, "PUT", "/trickle/key", 10_000))
+    try:
+        for _ in range(200):
+            connection.sendall(b"x")
+            time.sleep(0.05)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    data = read_all(connection)
+    assert (answers(data), error_code(data)) == ([400], "RequestTimeout"), data
+    assert client.list_objects_v2(Bucket="trickle")["KeyCount"] == 0
+
+
 # -- TLS
 
 

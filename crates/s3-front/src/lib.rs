@@ -15,6 +15,7 @@
 
 mod access;
 mod acl;
+pub mod admission;
 pub mod auth;
 pub mod body;
 mod config;
@@ -28,6 +29,7 @@ mod front;
 pub mod headers;
 pub mod health;
 pub mod not_implemented;
+mod noted;
 pub mod observe;
 mod ops;
 mod response;
@@ -39,6 +41,7 @@ mod time_format;
 pub mod website;
 mod xml;
 
+pub use admission::{Admission, AdmissionLimits};
 pub use auth::credentials::{
     Caller, Credential, CredentialSource, Credentials, ROOT_ACCOUNT_ID, ROOT_OWNER_ID, SecretKey,
     SharedCredentials, root_account,
@@ -46,6 +49,7 @@ pub use auth::credentials::{
 pub use error::FrontError;
 pub use front::S3Front;
 pub use health::Health;
+pub use noted::AccessNotes;
 pub use observe::{NoObserver, Observed, Observer};
 pub use response::{FrontBody, RequestIds};
 pub use service::{BodyIdleMax, FrontParts, FrontService, FrontSettings, OperationName, RequestId};

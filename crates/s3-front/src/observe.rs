@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use strongroom_base::Clock;
 
+use crate::admission::Admitted;
 use crate::body::Received;
 
 /// One finished request.
@@ -44,6 +45,8 @@ pub(crate) struct Report {
     pub(crate) status: StatusCode,
     pub(crate) received: Received,
     pub(crate) sent_bytes: u64,
+    /// The request's places, which others may have now.
+    pub(crate) _admitted: Option<Admitted>,
 }
 
 impl Drop for Report {

@@ -24,11 +24,12 @@ use tracing::Instrument as _;
 
 use crate::access;
 use crate::acl;
+use crate::admission::{Admission, AdmissionLimits};
 use crate::auth::credentials::CredentialSource;
 use crate::auth::key_cache::KeyCache;
 use crate::auth::{Authenticator, Presented};
 use crate::body::shared::{BODY_IDLE_MAX, SharedBody};
-use crate::body::{BodyPlan, Failure, RawBody, Received, content_codings};
+use crate::body::{BodyPlan, Failure, RawBody, content_codings};
 use crate::config;
 use crate::context::{ContextRef, KEPT_FROM_S3S, RequestContext, StreamedBody};
 use crate::cors;
@@ -37,6 +38,7 @@ use crate::form;
 use crate::front::S3Front;
 use crate::headers;
 use crate::health::{self, Health};
+use crate::noted::Noted;
 use crate::observe::{Observer, Report};
 use crate::ops::post_object::{FormUpload, is_form_upload};
 use crate::response::{FrontBody, RequestIds, error_response};
@@ -98,6 +100,7 @@ struct Inner {
     front: S3Front,
     s3: S3Service,
     keys: KeyCache,
+    admission: Arc<Admission>,
 }
 
 /// A request on its way.
@@ -105,14 +108,24 @@ struct InProgress {
     operation: &'static str,
     context: Option<ContextRef>,
     target: Option<Target>,
-    received: Received,
     ids: RequestIds,
+    noted: Noted,
 }
 
 impl FrontService {
-    /// The service over `parts`.
+    /// The service over `parts`, which takes as many requests as come.
     #[must_use]
     pub fn new(settings: FrontSettings, parts: FrontParts) -> Self {
+        Self::with_admission(settings, parts, Admission::new(AdmissionLimits::NONE))
+    }
+
+    /// The service over `parts`, which takes as many requests as `admission` lets in.
+    #[must_use]
+    pub fn with_admission(
+        settings: FrontSettings,
+        parts: FrontParts,
+        admission: Arc<Admission>,
+    ) -> Self {
         let front = S3Front::new(
             Arc::clone(&parts.objects),
             settings.region.clone(),
@@ -126,6 +139,7 @@ impl FrontService {
                 front,
                 s3,
                 keys: KeyCache::default(),
+                admission,
             }),
         }
     }
@@ -150,18 +164,14 @@ impl FrontService {
             status = tracing::field::Empty,
         );
         let (head, body) = request.into_parts();
-        let idle_max = head
-            .extensions
-            .get()
-            .map_or(BODY_IDLE_MAX, |max: &BodyIdleMax| max.0);
-        let body = SharedBody::new(body, idle_max);
+        let body = SharedBody::new(body, body_idle_max(&head));
         let waits_for_continue = expects_continue(&head.headers);
         let mut progress = InProgress {
             operation: UNKNOWN,
             context: None,
             target: None,
-            received: Received::default(),
             ids: ids.clone(),
+            noted: Noted::default(),
         };
         let asked = cors::Asked::of(&head);
         let method = head.method.clone();
@@ -170,15 +180,12 @@ impl FrontService {
             .inner
             .handle(head, body.reader(), &mut progress)
             .instrument(span.clone());
+        let mut error_code = None;
         let mut response = match Box::pin(work).await {
             Ok(response) => response,
             Err(error) => {
-                let target = progress.target.as_ref();
-                let bucket = target.and_then(|target| target.bucket.as_deref());
-                let key = target.and_then(|target| target.key.as_deref());
-                let version = target.and_then(|target| target.parameter("versionId"));
-                let error = error.about(bucket, key, version);
-                let error = with_region(error, &method, target, &self.inner.settings.region);
+                let error = self.explained(error, &mut progress, &method);
+                error_code = Some(error.code.to_string());
                 error_response(&error, &method, &path, &ids)
             }
         };
@@ -195,6 +202,9 @@ impl FrontService {
         response
             .extensions_mut()
             .insert(OperationName(progress.operation));
+        let noted = progress.noted;
+        let notes = noted.for_access_log(progress.target, error_code);
+        response.extensions_mut().insert(notes);
         let status = response.status();
         span.record("status", status.as_u16());
         response.body_mut().set_report(Report {
@@ -203,10 +213,28 @@ impl FrontService {
             started,
             operation: progress.operation,
             status,
-            received: progress.received,
+            received: noted.received,
             sent_bytes: 0,
+            _admitted: noted.admitted.into_inner(),
         });
         response
+    }
+
+    /// What the client is told of an error, with what is known of its request.
+    fn explained(
+        &self,
+        error: FrontError,
+        progress: &mut InProgress,
+        method: &Method,
+    ) -> FrontError {
+        // What was refused needs no place to be seen off.
+        progress.noted.admitted.take();
+        let target = progress.target.as_ref();
+        let bucket = target.and_then(|target| target.bucket.as_deref());
+        let key = target.and_then(|target| target.key.as_deref());
+        let version = target.and_then(|target| target.parameter("versionId"));
+        let error = error.about(bucket, key, version);
+        with_region(error, method, target, &self.inner.settings.region)
     }
 }
 
@@ -269,7 +297,7 @@ impl Inner {
                 head.headers,
                 &host,
                 raw,
-                &progress.received,
+                &progress.noted,
             )
             .await
             .inspect_err(|error| tracing::debug!(code = %error.code, "request refused"))?;
@@ -339,7 +367,7 @@ impl Inner {
         mut headers: HeaderMap,
         host: &str,
         raw: RawBody,
-        received: &Received,
+        noted: &Noted,
     ) -> Result<(Operation, ContextRef, s3s::Body)> {
         let authenticated = self.authenticator().verify(&Presented {
             method,
@@ -347,11 +375,14 @@ impl Inner {
             headers: &headers,
             host,
         })?;
+        let _ = noted.requester.set(authenticated.caller.owner());
         headers::take_from_query(target, &mut headers)?;
         headers::refuse_unknown(&headers)?;
         refuse_forms(method, &headers)?;
         let operation = route::resolve(method, target, &headers)?;
         headers::refuse_misplaced(operation, &headers)?;
+        let admitted = self.admission.enter(operation, method, &headers).await?;
+        let _ = noted.admitted.set(admitted);
         let caller = authenticated.caller;
         let objects = self.parts.objects.acting_for(caller.owner());
         access::check(&objects, &caller, operation, target, &headers).await?;
@@ -359,7 +390,9 @@ impl Inner {
         let plan = BodyPlan::new(&headers, &authenticated.payload)?;
         if operation.streams_body() {
             let failure = Failure::default();
-            let (mut stream, trailer) = plan.clone().stream(raw, failure.clone(), received.clone());
+            let (mut stream, trailer) =
+                plan.clone()
+                    .stream(raw, failure.clone(), noted.received.clone());
             if plan.size == 0
                 && let Some(Err(error)) = stream.next().await
             {
@@ -379,7 +412,7 @@ impl Inner {
             let body = s3s::Body::http_body_unsync(StreamBody::new(frames));
             return Ok((operation, Arc::new(context), body));
         }
-        let content = plan.read_whole(raw, received.clone()).await?;
+        let content = plan.read_whole(raw, noted.received.clone()).await?;
         let mut context = RequestContext::new(caller, headers, None);
         context.content = content.clone();
         Ok((operation, Arc::new(context), s3s::Body::from(content)))
@@ -408,6 +441,11 @@ fn with_region(
         return error.with_header("x-amz-bucket-region", region);
     }
     error
+}
+
+fn body_idle_max(head: &request::Parts) -> Duration {
+    let max = head.extensions.get::<BodyIdleMax>();
+    max.map_or(BODY_IDLE_MAX, |max| max.0)
 }
 
 /// Whether the client sends its body only once it is told to go on, or has an answer.

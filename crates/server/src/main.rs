@@ -5,6 +5,7 @@
 //! rest, and what `strongroom-cli` says for its commands), and a stop lets requests in progress end.
 
 mod admin_command;
+mod admission_metrics;
 mod app;
 mod cli;
 mod count_stream;

@@ -14,11 +14,12 @@ use hyper_util::service::TowerToHyperService;
 use prometheus::Registry;
 use strongroom_admin_server::{Admin, AdminService, Health, RootCredentials, router};
 use strongroom_base::{Clock, Random, SystemClock, SystemRandom, tasks};
-use strongroom_s3_front::SharedCredentials;
+use strongroom_s3_front::{Admission, SharedCredentials};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::Failure;
+use crate::admission_metrics::AdmissionMetrics;
 use crate::app::App;
 use crate::cli::ServerFlags;
 use crate::credentials::{self, Source};
@@ -75,6 +76,7 @@ struct Server {
     root: RootCredentials,
     source: Source,
     credentials: Arc<SharedCredentials>,
+    admission: Arc<Admission>,
 }
 
 impl Server {
@@ -92,6 +94,8 @@ impl Server {
         let (root, source) = credentials::load(&settings, environment, Some(&*random))?;
         let credentials = Arc::new(SharedCredentials::new(accounts.credentials(&root)?));
         let app = Arc::new(App::new(Arc::clone(&clock)));
+        let admission = Admission::new(settings.limits);
+        AdmissionMetrics::register(&registry, Arc::clone(&admission));
         let server = Self {
             settings,
             clock,
@@ -100,6 +104,7 @@ impl Server {
             root,
             source,
             credentials,
+            admission,
         };
         server.serve(ports, registry, metrics, &mut signals).await
     }
@@ -181,6 +186,7 @@ impl Server {
             random: Arc::clone(&self.random),
             app: Arc::clone(&self.app),
             metrics,
+            admission: Arc::clone(&self.admission),
         };
         let opened = tasks::blocking(move || wire::open(&settings, parts)).await;
         self.app.open(opened.map_err(Failure::Run)?);

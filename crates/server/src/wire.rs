@@ -17,7 +17,7 @@ use strongroom_blob_zones::ZoneBlobs;
 use strongroom_meta_lsm::{FjallViews, LsmMeta, LsmSettings};
 use strongroom_objects::Objects;
 use strongroom_s3_front::{
-    FrontParts, FrontService, FrontSettings, Observed, Observer, SharedCredentials,
+    Admission, FrontParts, FrontService, FrontSettings, Observed, Observer, SharedCredentials,
 };
 use strongroom_workers::{Redundancy, RespreadSettings, Respreader, Worker};
 use strongroom_zones::{DiskHandle, DiskSpec, MemberIndex, OpenOptions, OpenStore, Store};
@@ -41,6 +41,7 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     pub app: Arc<App>,
     pub metrics: RequestMetrics,
+    pub admission: Arc<Admission>,
 }
 
 /// Opens the store: formats or recognises the disks, starts recovery and returns. Whether reads and
@@ -136,7 +137,7 @@ fn front(settings: &Settings, parts: Parts, objects: Objects) -> Arc<dyn S3> {
         base_domain: None,
         website_domain: settings.website_domain.clone(),
     };
-    Arc::new(Front(FrontService::new(
+    Arc::new(Front(FrontService::with_admission(
         front,
         FrontParts {
             objects: Arc::new(objects),
@@ -146,6 +147,7 @@ fn front(settings: &Settings, parts: Parts, objects: Objects) -> Arc<dyn S3> {
             clock: parts.clock,
             random: parts.random,
         },
+        parts.admission,
     )))
 }
 

@@ -27,6 +27,9 @@ use super::RawBody;
 /// How long a body may send nothing before its request is given up. It outlasts the retransmissions
 /// of a bad link, and an upload that nobody feeds holds a connection and some stripes of memory.
 pub const BODY_IDLE_MAX: Duration = Duration::from_secs(60);
+/// Less than this in the idle limit counts as nothing: a client that sends a byte now and then holds as
+/// much as one that sends none.
+pub const PROGRESS_SIZE_BYTES_MIN: u64 = 16 * 1024;
 /// Most bytes of a refused body that are read so that the connection can be used again: about what
 /// a connection carries in the time that a new one needs to be opened and to become fast.
 pub const DRAIN_SIZE_BYTES_MAX: u64 = 1024 * 1024;
@@ -40,8 +43,13 @@ pub struct SharedBody(Arc<Mutex<State>>);
 struct State {
     raw: RawBody,
     idle_max: Duration,
-    /// Runs out when the client has sent nothing for the idle limit.
+    /// Runs out when the client has sent next to nothing for the idle limit.
     waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Bytes that came since `waiting` was set.
+    trickled: u64,
+    /// Whether the last look found nothing. What was there already when it was wanted is no trickle:
+    /// then the client waits for us.
+    was_pending: bool,
     progress: Progress,
     /// The request announced that no byte comes.
     is_empty: bool,
@@ -76,6 +84,8 @@ impl SharedBody {
             raw: Box::pin(body.into_data_stream().map_err(io::Error::other)),
             idle_max,
             waiting: None,
+            trickled: 0,
+            was_pending: false,
             progress,
             is_empty,
             remaining_min,
@@ -145,16 +155,23 @@ impl State {
         match &polled {
             Poll::Pending => return self.poll_patience(context),
             Poll::Ready(Some(Ok(bytes))) => {
-                self.remaining_min = self.remaining_min.saturating_sub(bytes.len() as u64);
+                let size = bytes.len() as u64;
+                self.remaining_min = self.remaining_min.saturating_sub(size);
+                self.trickled += size;
             }
             Poll::Ready(Some(Err(_))) => self.progress = Progress::Failed,
             Poll::Ready(None) => self.progress = Progress::Ended,
         }
-        self.waiting = None;
+        let trickles = self.was_pending && self.trickled < PROGRESS_SIZE_BYTES_MIN;
+        if !trickles || polled_end(&polled) {
+            (self.waiting, self.trickled) = (None, 0);
+        }
+        self.was_pending = false;
         polled
     }
 
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        self.was_pending = true;
         let idle_max = self.idle_max;
         let waiting = self
             .waiting
@@ -166,6 +183,11 @@ impl State {
         self.progress = Progress::Failed;
         Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())))
     }
+}
+
+/// Whether no more bytes come.
+fn polled_end(polled: &Poll<Option<io::Result<Bytes>>>) -> bool {
+    !matches!(polled, Poll::Ready(Some(Ok(_))))
 }
 
 #[cfg(test)]
@@ -191,6 +213,46 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(reader.next().await.is_none());
         assert!(!body.see_off(false).await);
+    }
+
+    /// A body that gives `piece` after each `pause`.
+    fn trickling(
+        piece: Bytes,
+        pause: Duration,
+        count: usize,
+    ) -> impl http_body::Body<Data = Bytes, Error = io::Error> + Send {
+        StreamBody::new(stream::iter(0..count).then(move |_| {
+            let piece = piece.clone();
+            async move {
+                tasks::sleep(pause).await;
+                Ok(http_body::Frame::data(piece))
+            }
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attack_31_a_body_that_trickles_fails_after_the_idle_limit() {
+        let second = Duration::from_secs(1);
+        let slow = trickling(Bytes::from_static(b"x"), second, 1000);
+        let mut reader = SharedBody::new(slow, 10 * second).reader();
+        let mut count = 0;
+        let error = loop {
+            match reader.next().await.unwrap() {
+                Ok(_) => count += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(count < 15, "{count}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_body_that_gets_on_is_read_to_its_end() {
+        let second = Duration::from_secs(1);
+        let slow = trickling(Bytes::from_static(&[7; 4096]), second, 100);
+        let reader = SharedBody::new(slow, 10 * second).reader();
+        let read: Result<Vec<Bytes>, io::Error> = reader.try_collect().await;
+        assert_eq!(read.unwrap().len(), 100);
     }
 
     #[tokio::test]

@@ -27,6 +27,9 @@ use super::framing::{BodyFraming, HEAD_SIZE_BYTES_MAX, HeadScan, Refusal, Scanne
 
 /// What is read at a time where framing is looked for.
 const READ_SIZE_BYTES: usize = 8 * 1024;
+/// Less than this in the idle limit counts as nothing taken: a client that takes a byte now and then
+/// holds as much as one that takes none.
+const PROGRESS_SIZE_BYTES_MIN: usize = 16 * 1024;
 /// What stands for a refused request.
 const REFUSED_HEAD: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
@@ -89,7 +92,12 @@ pub struct GuardStream<S> {
     state: State,
     idle_timer: Option<Timer>,
     head_timer: Option<Timer>,
+    /// Runs while what is sent waits for the client.
     send_timer: Option<Timer>,
+    /// Bytes taken since it was set.
+    taken: usize,
+    /// Whether the last write had to wait.
+    was_waiting: bool,
 }
 
 enum State {
@@ -112,6 +120,8 @@ impl<S> GuardStream<S> {
             idle_timer: None,
             head_timer: None,
             send_timer: None,
+            taken: 0,
+            was_waiting: false,
         }
     }
 
@@ -190,22 +200,29 @@ impl<S> GuardStream<S> {
         Poll::Pending
     }
 
-    /// Lets a write that waits fail once its time is up.
+    /// Lets a write that waits fail once its time is up. `size` tells how much was taken.
     fn watch_send<T>(
         &mut self,
         polled: Poll<io::Result<T>>,
+        size: impl Fn(&T) -> usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            (self.send_timer, self.idle_timer) = (None, None);
+        if let Poll::Ready(result) = &polled {
+            self.idle_timer = None;
+            self.taken += result.as_ref().map_or(0, size);
+            if !self.was_waiting || self.taken >= PROGRESS_SIZE_BYTES_MIN {
+                (self.send_timer, self.taken) = (None, 0);
+            }
+            self.was_waiting = false;
             return polled;
         }
+        self.was_waiting = true;
         ready!(poll_timer(
             &mut self.send_timer,
             self.patience.send_idle,
             cx
         ));
-        let text = "the client took nothing of its answer within the idle limit";
+        let text = "the client took next to nothing of its answer within the idle limit";
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
     }
 }
@@ -316,7 +333,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardStream<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch_send(polled, cx)
+        self.watch_send(polled, |size| *size, cx)
     }
 
     fn poll_write_vectored(
@@ -325,7 +342,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardStream<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch_send(polled, cx)
+        self.watch_send(polled, |size| *size, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -334,7 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardStream<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        self.watch_send(polled, cx)
+        self.watch_send(polled, |()| PROGRESS_SIZE_BYTES_MIN, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -431,6 +448,19 @@ mod tests {
     #[tokio::test]
     async fn attack_31_a_client_that_takes_nothing_of_its_answer_is_cut_off() {
         let (_client, mut server, _) = guarded(LONG, SHORT);
+        let error = server.write_all(&[7; 4096]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attack_31_a_client_that_takes_a_byte_now_and_then_is_cut_off() {
+        let (mut client, mut server, _) = guarded(LONG, LONG);
+        tasks::spawn(async move {
+            let mut byte = [0];
+            while client.read_exact(&mut byte).await.is_ok() {
+                tasks::sleep(LONG / 60).await;
+            }
+        });
         let error = server.write_all(&[7; 4096]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

@@ -19,10 +19,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use strongroom_s3_front::AdmissionLimits;
+use strongroom_s3_front::admission::UPLOAD_MEMORY_BYTES_MAX;
 
 pub use accounts::Accounts;
 pub use sources::{Environment, clap_reason, process_environment};
-pub use text::{ListenAddress, LogFormat, Span, Zone};
+pub use text::{ListenAddress, LogFormat, Size, Span, Zone};
 pub use tls::TlsSettings;
 
 /// Zones inside the data folder when none are named.
@@ -90,6 +92,18 @@ pub struct Layer {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", help_heading = "How it is reached")]
     pub tls_development: Option<bool>,
+    /// Most reads in progress; more wait a moment and are then answered 503 SlowDown [default: 1024]
+    #[arg(long, value_name = "COUNT", help_heading = "How it is reached")]
+    pub reads_max: Option<u32>,
+    /// Most writes in progress, in the same way [default: 512]
+    #[arg(long, value_name = "COUNT", help_heading = "How it is reached")]
+    pub writes_max: Option<u32>,
+    /// Most lists in progress, in the same way [default: 128]
+    #[arg(long, value_name = "COUNT", help_heading = "How it is reached")]
+    pub lists_max: Option<u32>,
+    /// Most memory that uploads in progress may hold, in the same way [default: 1GiB]
+    #[arg(long, value_name = "SIZE", help_heading = "How it is reached")]
+    pub upload_memory_max: Option<Size>,
     /// Show /metrics to whoever reaches the administration port, without credentials
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", help_heading = "How it is reached")]
@@ -163,6 +177,8 @@ pub struct Settings {
     pub website_domain: Option<String>,
     /// Most connections of the S3 port.
     pub connections_max: usize,
+    /// What is done at once.
+    pub limits: AdmissionLimits,
     /// With what the ports speak TLS.
     pub tls: TlsSettings,
     /// Whether `/metrics` needs no credentials.
@@ -256,6 +272,12 @@ impl Settings {
             region: layer.region.unwrap_or_else(|| "us-east-1".to_owned()),
             website_domain: layer.website_domain,
             connections_max: layer.connections_max.unwrap_or(4096) as usize,
+            limits: AdmissionLimits {
+                reads_max: layer.reads_max.unwrap_or(1024) as usize,
+                writes_max: layer.writes_max.unwrap_or(512) as usize,
+                lists_max: layer.lists_max.unwrap_or(128) as usize,
+                upload_memory_bytes_max: layer.upload_memory_max.map_or(1 << 30, |size| size.0),
+            },
             metrics_open: layer.metrics_open.unwrap_or(false),
             metrics_buckets_max: layer.metrics_buckets_max.unwrap_or(100) as usize,
             credentials,
@@ -310,6 +332,7 @@ impl Settings {
                 self.metrics_buckets_max
             ));
         }
+        self.check_limits()?;
         if self.commit_deadline.is_zero() {
             return bad("commit_deadline is zero: give writes some time, such as 10s".to_owned());
         }
@@ -330,6 +353,26 @@ impl Settings {
                 "log is `{}`: write a level such as info, or directives such as \
                  info,strongroom_zones=debug",
                 self.log
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<(), BadSettings> {
+        for (name, count) in [
+            ("reads_max", self.limits.reads_max),
+            ("writes_max", self.limits.writes_max),
+            ("lists_max", self.limits.lists_max),
+        ] {
+            if count == 0 || count > CONNECTIONS_MAX_MAX as usize {
+                return Err(BadSettings(format!(
+                    "{name} is {count}: use a number from 1 to {CONNECTIONS_MAX_MAX}"
+                )));
+            }
+        }
+        if self.limits.upload_memory_bytes_max < UPLOAD_MEMORY_BYTES_MAX {
+            return Err(BadSettings(
+                "upload_memory_max is less than one upload needs: use at least 8MiB".to_owned(),
             ));
         }
         Ok(())
@@ -403,6 +446,10 @@ impl Layer {
             admin_tls_certificate: self.admin_tls_certificate.or(below.admin_tls_certificate),
             admin_tls_key: self.admin_tls_key.or(below.admin_tls_key),
             tls_development: self.tls_development.or(below.tls_development),
+            reads_max: self.reads_max.or(below.reads_max),
+            writes_max: self.writes_max.or(below.writes_max),
+            lists_max: self.lists_max.or(below.lists_max),
+            upload_memory_max: self.upload_memory_max.or(below.upload_memory_max),
             metrics_open: self.metrics_open.or(below.metrics_open),
             metrics_buckets_max: self.metrics_buckets_max.or(below.metrics_buckets_max),
             credentials: self.credentials.or(below.credentials),

@@ -21,6 +21,11 @@ pub struct TextError(String);
 #[serde(try_from = "String")]
 pub struct Span(pub Duration);
 
+/// A number of bytes: a whole number and a unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Size(pub u64);
+
 /// An address to listen on, in numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(try_from = "String")]
@@ -59,7 +64,7 @@ macro_rules! from_text {
         }
     )* };
 }
-from_text!(Span, ListenAddress, Zone, LogFormat);
+from_text!(Span, Size, ListenAddress, Zone, LogFormat);
 
 impl FromStr for Span {
     type Err = TextError;
@@ -86,6 +91,30 @@ impl FromStr for Span {
             .checked_mul(millis)
             .map(|n| Self(Duration::from_millis(n)))
             .ok_or_else(bad)
+    }
+}
+
+impl FromStr for Size {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let bad = || {
+            TextError(format!(
+                "`{text}` is not a size: write a whole number and one of B, KiB, MiB, GiB, for \
+                 example 512MiB"
+            ))
+        };
+        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| bad())?;
+        let bytes: u64 = match unit {
+            "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return Err(bad()),
+        };
+        number.checked_mul(bytes).map(Self).ok_or_else(bad)
     }
 }
 
@@ -181,6 +210,25 @@ mod tests {
             "99999999999999999d",
         ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_a_number_and_a_unit() {
+        for (text, bytes) in [("0B", 0), ("64KiB", 65_536), ("1GiB", 1 << 30)] {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "GiB",
+            "-1B",
+            "1.5GiB",
+            "1 GiB",
+            "1GB",
+            "99999999999GiB",
+        ] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
         }
     }
 
