@@ -277,7 +277,7 @@ impl Inner {
                 target,
                 headers: &head.headers,
                 host: &host,
-                received: progress.received.clone(),
+                received: progress.noted.received.clone(),
             };
             return Box::pin(upload.answer(raw)).await;
         }
