@@ -52,8 +52,9 @@ impl Objects {
                 Ok(completed) => return Ok(output(completed)),
                 Err(Error::OperationAborted | Error::NoSuchUpload) => {}
                 Err(error) => {
-                    self.reopen_upload(&commit, &error).await;
-                    return Err(error);
+                    if self.reopen_upload(&commit, &error).await {
+                        return Err(error);
+                    }
                 }
             }
         }
@@ -96,16 +97,21 @@ impl Objects {
     }
 
     /// Reopens after a failure. When the outcome is unknown the upload stays closed: it may be
-    /// completed.
-    async fn reopen_upload(&self, base: &CompleteCommitBase<'_>, why: &Error) {
+    /// completed. Answers whether the failure stands: one that was judged by parts which another
+    /// Complete or an Abort was taking away says nothing.
+    async fn reopen_upload(&self, base: &CompleteCommitBase<'_>, why: &Error) -> bool {
         if matches!(why, Error::Unavailable { .. }) {
-            return;
+            return true;
         }
         let (bucket, key, id, token) = (base.bucket.clone(), base.key.clone(), base.id, base.token);
         let reopen =
             move |reads: &mut dyn Reads| decide::reopen_upload(reads, &bucket, &key, id, token);
-        if let Err(error) = self.decide(reopen).await {
-            tracing::warn!(%error, "an upload that could not be completed stays closed for now");
+        match self.decide(reopen).await {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::warn!(%error, "an upload that could not be completed stays closed for now");
+                true
+            }
         }
     }
 

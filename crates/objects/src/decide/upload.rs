@@ -173,7 +173,8 @@ fn completed_from(
     }
 }
 
-/// Opens the upload again after a Complete that failed, if it is still closed by this token.
+/// Opens the upload again after a Complete that failed, if it is still closed by this token, and
+/// says whether it was: its parts stood still until now only if so.
 ///
 /// # Errors
 /// `NoSuchBucket`.
@@ -183,17 +184,19 @@ pub fn reopen_upload(
     key: &ObjectKey,
     id: UploadId,
     token: Stamp,
-) -> Decided<()> {
+) -> Decided<bool> {
     bucket_state(reads, bucket)?;
     let upload_key = keys::upload(bucket.id, key, id);
     let mut writes = Writes::default();
+    let mut held = false;
     if let Some(mut record) = load::<UploadRecord>(reads, &upload_key)?
         && record.closing.is_some_and(|closing| closing.token == token)
     {
+        held = true;
         record.closing = None;
         writes.put(upload_key, &record);
     }
-    Ok((writes.finish(bucket.id, STANDARD), ()))
+    Ok((writes.finish(bucket.id, STANDARD), held))
 }
 
 /// Last step of AbortMultipartUpload: removes the closed upload and `parts`, which are all it has.
