@@ -126,6 +126,7 @@ def test_metadata_and_headers_come_back(s3, bucket):
     ["päth/ünïcode/日本語/😀", "a b+c&d=e?f#g%h", "../../etc/passwd", "/leading", "trailing/", "double//slash",
      "dot/./dot", ".", "..", "back\\slash", "k" * 1024, "quote'\"<>", "%2e%2e%2f", "new\nline\ttab"],
 )
+# attack 27
 def test_a_key_is_opaque(s3, bucket, key):
     s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
     assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == key.encode()
@@ -371,6 +372,7 @@ def test_presigned_put_and_get(server, bucket):
     assert fetch(get) == (200, data)
 
 
+# attack 10
 def test_a_presigned_get_does_not_serve_another_key_or_method(server, bucket):
     s3 = server.client(signature_version="s3v4")
     s3.put_object(Bucket=bucket, Key="one", Body=b"1")

@@ -25,6 +25,7 @@ def seed():
     return value
 
 
+# AZ08, AZ10
 def test_acknowledged_operations_survive_kill_9(new_server, scale, capsys):
     with capsys.disabled():
         print()

@@ -89,6 +89,7 @@ def test_an_unmounted_disk_is_not_formatted(new_server, tmp_path, lost):
     assert read_all(server.client(), "objects") == expected
 
 
+# AZ09
 def test_a_majority_of_unmounted_disks_stops_writes(new_server, tmp_path):
     """H3, H5: two blank folders and one zone are no store."""
     server, zones, expected = filled(new_server, tmp_path)
@@ -142,6 +143,7 @@ def demand_no_service(server):
         server.kill()
 
 
+# AZ07
 def test_two_swapped_labels_are_refused_or_understood(new_server, tmp_path):
     server, zones, expected = filled(new_server, tmp_path)
     server.zones = {"a": zones["b"], "b": zones["a"], "c": zones["c"]}
@@ -323,6 +325,7 @@ def restore(pristine, zones):
     copy_tree(pristine, folder)
 
 
+# AZ26, IN10
 def test_a_damaged_file_never_gives_wrong_bytes(new_server, tmp_path, scale, capsys):
     """Every file of one zone, flipped, cut, zeroed or overwritten: all objects come back right."""
     seed = int(os.environ.get("STRONGROOM_TEST_SEED", "20"))
@@ -358,6 +361,7 @@ def test_a_damaged_file_never_gives_wrong_bytes(new_server, tmp_path, scale, cap
         print(f"\ndamaged files {len(cases)}, wrong bytes 0, starts refused with a sentence {refusals}")
 
 
+# AZ26, IN10
 def test_files_swapped_between_zones_never_give_wrong_bytes(new_server, tmp_path, scale):
     """A misdirected restore: a file of zone b where the same file of zone a was, and back."""
     server, zones, expected = filled(new_server, tmp_path)
@@ -472,6 +476,7 @@ def write_until_full(client, limit_mib):
     return expected, refusals
 
 
+# AZ09
 @pytest.mark.root
 def test_full_disks_refuse_with_an_error_and_lose_nothing(new_server, tmp_path):
     """H34: a full store still reads, deletes and restarts."""
@@ -526,6 +531,7 @@ def test_the_fullest_disk_decides_and_nothing_is_lost(new_server, tmp_path):
             server.kill()
 
 
+# AZ19
 @pytest.mark.root
 def test_a_power_cut_of_every_zone_loses_nothing_acknowledged(new_server, tmp_path, scale, capsys):
     """T3: the file systems are shut down without their journals, as when the current goes."""

@@ -93,6 +93,7 @@ def test_credentials_come_from_files(new_server, tmp_path):
     server.client(credentials=("file-access-key", "file-secret-key-000000000")).create_bucket(Bucket="mine")
 
 
+# attack 41
 @pytest.mark.parametrize("secret", ["", "short", "minioadmin"])
 def test_a_secret_everyone_knows_is_refused(new_server, secret):
     server = new_server(credentials=("some-access-key", secret))

@@ -32,6 +32,7 @@ def plain(server, method, path, body=None, headers=None):
     [("GET", "/"), ("GET", "/{b}"), ("GET", "/{b}/k"), ("HEAD", "/{b}/k"), ("PUT", "/{b}/k"), ("DELETE", "/{b}/k"),
      ("PUT", "/anonymous-made"), ("DELETE", "/{b}"), ("POST", "/{b}?delete"), ("POST", "/{b}/k?uploads")],
 )
+# attack 1
 def test_anonymous_requests_are_refused_and_change_nothing(server, s3, bucket, method, path):
     s3.put_object(Bucket=bucket, Key="k", Body=b"kept")
     status, body = plain(server, method, path.format(b=bucket), b"changed" if method in ("PUT", "POST") else None)
@@ -42,6 +43,7 @@ def test_anonymous_requests_are_refused_and_change_nothing(server, s3, bucket, m
     assert "anonymous-made" not in [b["Name"] for b in s3.list_buckets()["Buckets"]]
 
 
+# attack 2
 def test_a_wrong_secret_and_an_unknown_key_are_refused(server, s3, bucket):
     wrong = server.client(credentials=(ACCESS_KEY, SECRET_KEY + "x"))
     assert error_of(wrong.list_buckets) == (403, "SignatureDoesNotMatch")
@@ -139,6 +141,7 @@ def sse_customer_status(s3, bucket):
     return error_of(s3.put_object, Bucket=bucket, Key="k", Body=b"x")[0]
 
 
+# attack 40
 def test_health_is_open_on_both_ports_and_the_rest_is_not(server):
     for path in ("/healthz", "/readyz", "/readyz/write", "/minio/health/live", "/minio/health/ready",
                  "/minio/health/cluster"):
@@ -175,6 +178,7 @@ def test_generated_credentials_are_private_and_survive_a_restart(new_server):
     assert secret not in server.log()
 
 
+# attack 44
 def test_secrets_never_reach_the_log(server, s3, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     signer = server.client(signature_version="s3v4")

@@ -62,6 +62,7 @@ def complete(s3, target, etags):
 # -- reading and writing
 
 
+# PR08
 def test_a_put_is_visible_to_the_next_read_and_the_next_list(s3, bucket):
     for number in range(30):
         s3.put_object(Bucket=bucket, Key=f"{number:02}", Body=b"%d" % number)
@@ -95,6 +96,7 @@ def test_a_failed_put_leaves_the_old_object(server, s3, bucket):
     assert body(s3, bucket, "k") == b"old"
 
 
+# PR08
 def test_a_delete_is_visible_to_the_next_read_and_the_next_list(s3, bucket):
     for size in (1, 100 * KIB):
         s3.put_object(Bucket=bucket, Key="k", Body=b"x" * size)
@@ -174,7 +176,7 @@ def test_if_none_match_star_puts_an_object_only_if_there_is_none(s3, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"third", IfNoneMatch="*")
 
 
-# H19
+# H19, CO06, attack 46
 @pytest.mark.parametrize("size", [10, 50 * KIB])
 def test_of_many_puts_with_if_none_match_star_exactly_one_wins(server, bucket, size):
     s3 = server.client()
@@ -571,6 +573,7 @@ def test_making_a_bucket_that_is_already_yours_succeeds_or_says_so(s3, bucket):
     assert body(s3, bucket, "k") == b"x"
 
 
+# BK04, attack 28
 @pytest.mark.parametrize("name", ["Upper", "ab", "a" * 64, "under_score", "192.168.0.1", "a..b", "-a", "a-", "xn--a"])
 def test_a_bucket_name_that_breaks_the_rules_is_refused(server, name):
     s3 = server.client()

@@ -76,7 +76,7 @@ def test_every_object_is_readable_and_the_store_writable_without_a_zone(new_serv
     assert read_all(server.client(), "objects") == expected
 
 
-# AZ01, AZ02, AZ13
+# AZ01, AZ02, AZ13, AZ08, AZ12
 @pytest.mark.parametrize("lost", ["a", "b", "c"])
 def test_a_zone_deleted_under_load_loses_nothing_acknowledged(new_server, tmp_path, topology, lost):
     if topology == (6, 2) and lost != "a":
@@ -167,6 +167,7 @@ def test_two_zones_serve_reads_when_one_is_lost(new_server, tmp_path):
         assert read_all(client, "objects") == expected
 
 
+# AZ04
 def test_one_zone_of_one_disk_works_and_says_what_it_does_not_survive(new_server, tmp_path):
     server, _, expected = store(new_server, tmp_path, (1, 1))
     server.restart()

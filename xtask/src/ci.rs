@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::run::{cargo, job, minutes, must};
 use crate::test::{Size, test};
-use crate::{layers, licences, ratchet};
+use crate::{layers, licences, ratchet, spec};
 
 /// Runs every job; the first that fails ends it.
 pub fn ci() -> Result<()> {
@@ -18,6 +18,7 @@ pub fn ci() -> Result<()> {
     })?;
     job("layers", layers::layers)?;
     job("ratchet", ratchet::check)?;
+    job("spec", spec::spec)?;
     job("licences", licences::licences)?;
     job("clippy", || {
         let words = [

@@ -19,18 +19,20 @@ mod planted;
 mod python;
 mod ratchet;
 mod run;
+mod spec;
 mod test;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  ci        everything a change must pass: fmt, layers, ratchet, licences, clippy, docs, test
+  ci        everything a change must pass: fmt, layers, ratchet, spec, licences, clippy, docs, test
   test      install what the tests need, then run all of them
   slow      the same tests at larger sizes
   planted   plant each bug of tests/planted.toml and demand that its test turns red
   conformance
             the public S3 suite against a server; --write shortens its list, --show says why
+  spec      every rule of the specification has a test, or a reason why not
   layers    which room may use which
   ratchet   no file over 1000 lines, no function over 70, except those listed (--write lowers the list)
   package   build the release binary and the Debian package, in target/package
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         ["slow"] => test::test(test::Size::Slow),
         ["planted"] => planted::planted(),
         ["conformance", arguments @ ..] => conformance::conformance(arguments),
+        ["spec"] => spec::spec(),
         ["layers"] => layers::layers(),
         ["ratchet"] => ratchet::check(),
         ["ratchet", "--write"] => ratchet::write(),

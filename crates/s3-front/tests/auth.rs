@@ -38,6 +38,7 @@ const ROUTES: [(&str, &str); 26] = [
 
 #[tokio::test]
 async fn an_anonymous_request_is_refused_on_every_route() {
+    // attack 1
     let world = World::new();
     for (method, uri) in ROUTES {
         let answer = world.send(Call::new(method, uri)).await;
@@ -66,6 +67,7 @@ async fn a_form_that_is_not_signed_or_signed_as_a_request_is_refused() {
 
 #[tokio::test]
 async fn a_signed_request_is_let_in_and_a_wrong_secret_is_not() {
+    // attack 2
     let world = World::with_bucket().await;
     let good = Call::new("GET", "/bucket?list-type=2&prefix=a%20b");
     world.send(good.clone().signed()).await.expect(200);
@@ -130,6 +132,7 @@ async fn a_change_of_any_signed_part_is_refused() {
 
 #[tokio::test]
 async fn an_amz_header_that_is_not_signed_is_refused() {
+    // attack 6
     let world = World::with_bucket().await;
     let added = Call::new("GET", "/bucket")
         .signed()
@@ -175,6 +178,7 @@ async fn the_older_signature_is_refused_in_headers_and_in_the_query() {
 
 #[tokio::test]
 async fn the_scope_must_be_ours() {
+    // attack 4
     let world = World::with_bucket().await;
     let mut region = Call::new("GET", "/bucket");
     region.region = "eu-west-1".to_owned();
@@ -202,6 +206,7 @@ async fn the_scope_must_be_ours() {
 
 #[tokio::test]
 async fn a_request_is_valid_for_fifteen_minutes_in_either_direction() {
+    // attack 3
     let world = World::with_bucket().await;
     for (date, good) in [
         ("20130524T001500Z", true),
@@ -222,6 +227,7 @@ async fn a_request_is_valid_for_fifteen_minutes_in_either_direction() {
 
 #[tokio::test]
 async fn a_presigned_request_works_until_it_expires() {
+    // attack 8
     let world = World::with_bucket().await;
     let put = Call::new("PUT", "/bucket/a%20b")
         .presigned("60")
@@ -255,6 +261,7 @@ async fn a_date_header_stands_in_for_an_absent_amz_date() {
 
 #[tokio::test]
 async fn a_presigned_request_lives_a_week_at_most() {
+    // attack 9
     let world = World::with_bucket().await;
     for (expires, status) in [
         ("604800", 200),
@@ -281,6 +288,7 @@ async fn a_presigned_request_lives_a_week_at_most() {
 
 #[tokio::test]
 async fn a_presigned_request_that_was_changed_is_refused() {
+    // attack 9, 10
     let world = World::with_bucket().await;
     let good = Call::new("GET", "/bucket").presigned("60");
     for (from, to) in [
@@ -307,6 +315,7 @@ async fn a_presigned_request_that_was_changed_is_refused() {
 
 #[tokio::test]
 async fn two_mechanisms_in_one_request_are_refused() {
+    // attack 5
     let world = World::with_bucket().await;
     let mut both = Call::new("GET", "/bucket").signed();
     both.uri.push_str("?X-Amz-Signature=00");

@@ -93,6 +93,7 @@ async fn an_empty_body_is_verified_although_it_has_no_bytes() {
 
 #[tokio::test]
 async fn a_missing_terminal_chunk_is_refused() {
+    // attack 12
     let world = World::with_bucket().await;
     for signed in [true, false] {
         let call = Call::new("PUT", PUT).chunked(&content(), 8192, &[], signed);
@@ -126,6 +127,7 @@ async fn every_cut_of_a_chunked_body_is_refused() {
 
 #[tokio::test]
 async fn a_decoded_length_that_is_too_short_or_too_long_is_refused() {
+    // attack 14
     let world = World::with_bucket().await;
     for declared in ["10", "12"] {
         let call = Call::new("PUT", PUT)
@@ -151,6 +153,7 @@ async fn bytes_after_the_end_of_a_chunked_body_are_refused() {
 
 #[tokio::test]
 async fn a_wrong_chunk_signature_is_refused_in_every_chunk() {
+    // attack 12
     let world = World::with_bucket().await;
     let call = Call::new("PUT", PUT).chunked(b"hello world", 5, &[], true);
     let body = call.pieces.concat();
@@ -209,6 +212,7 @@ async fn a_wrong_trailer_checksum_or_trailer_signature_is_refused() {
 
 #[tokio::test]
 async fn an_announced_trailer_must_come_and_no_other_may() {
+    // attack 15
     let world = World::with_bucket().await;
     let announced = |body: &str| {
         Call::new("PUT", PUT)
@@ -228,6 +232,7 @@ async fn an_announced_trailer_must_come_and_no_other_may() {
 
 #[tokio::test]
 async fn a_wrong_content_md5_is_refused() {
+    // IN02, attack 11
     let world = World::with_bucket().await;
     let wrong = "1B2M2Y8AsgTpgAmY7PhCfg==";
     let call = Call::new("PUT", PUT)
@@ -250,6 +255,7 @@ async fn a_wrong_content_md5_is_refused() {
 
 #[tokio::test]
 async fn a_wrong_payload_hash_is_refused() {
+    // attack 11
     let world = World::with_bucket().await;
     let call = Call::new("PUT", PUT).body(content()).signed();
     let changed = call.with_body_changed(|body| body[0] ^= 1);
@@ -312,6 +318,7 @@ async fn a_connection_that_breaks_leaves_nothing() {
 
 #[tokio::test]
 async fn a_body_without_a_length_is_refused() {
+    // attack 14
     let world = World::with_bucket().await;
     let call = Call::new("PUT", PUT)
         .header("transfer-encoding", "chunked")
