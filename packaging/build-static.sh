@@ -13,8 +13,8 @@ RUSTFLAGS="-C target-feature=+crt-static" \
 mkdir -p "$(dirname "$out")"
 cp "${CARGO_TARGET_DIR:-target}/$target/$folder/strongroom" "$out"
 # A binary that asks for a loader would not start in an empty image.
-if ldd "$out" >/dev/null 2>&1; then
-    echo "build-static: $out asks for shared libraries:" >&2
-    ldd "$out" >&2
+libraries=$(ldd "$out" 2>/dev/null | grep '=>' || true)
+if [ -n "$libraries" ]; then
+    echo "build-static: $out asks for shared libraries: $libraries" >&2
     exit 1
 fi
