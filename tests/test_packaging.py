@@ -124,7 +124,8 @@ def test_the_packaged_server_starts_with_the_packaged_settings(unpacked, tmp_pat
         done = subprocess.run(
             [unpacked / "usr/bin/strongroom", "status", "--config", server.folder / "strongroom.toml"],
             env=clean_environment(), cwd=tmp_path, check=False, capture_output=True)
-        assert done.returncode == 1
+        # Not 2: the settings are right, nobody answers.
+        assert done.returncode not in (0, 2), done.stderr
     finally:
         server.kill()
     server.check_log()
