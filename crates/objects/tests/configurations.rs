@@ -3,9 +3,10 @@
 mod common;
 
 use common::{World, bucket, key, put_request};
-use strongroom_meta::MetaStore as _;
+use strongroom_meta::{MetaStore as _, Stamp};
 use strongroom_objects::config::{CorsConfig, CorsRule};
 use strongroom_objects::decide;
+use strongroom_objects::records::{HeadRecord, STANDARD, VersionRecord, keys};
 use strongroom_objects::{
     ConfigKind, CopyObject, CreateBucket, DeleteObject, Error, GetObject, MetadataDirective,
     ObjectVersion, ReadConditions, TaggingDirective, Tags, WriteConditions,
@@ -279,4 +280,43 @@ async fn tags_go_with_the_version_they_belong_to() {
             .tags
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn tags_of_a_delete_marker_are_not_allowed() {
+    // VE21
+    let world = World::with_bucket().await;
+    let reference = world.bucket_ref().await;
+    let stamp = Stamp(1);
+    world
+        .decide(move |_| {
+            let marker = VersionRecord {
+                is_null: true,
+                last_modified: common::START,
+                object: None,
+                replication: None,
+            };
+            let head = HeadRecord {
+                current: stamp,
+                newest: stamp,
+                null: Some(stamp),
+                listed: None,
+            };
+            let mut writes = decide::Writes::default();
+            writes.put(keys::version(reference.id, &key("key"), stamp), &marker);
+            writes.put(keys::head(reference.id, &key("key")), &head);
+            Ok((writes.finish(reference.id, STANDARD), ()))
+        })
+        .await
+        .unwrap();
+    for version_id in [None, Some(VersionId::Null)] {
+        let of = || ObjectVersion {
+            version_id,
+            ..of("key")
+        };
+        let put = world.objects.put_object_tags(of(), tags(&[("a", "1")]));
+        assert!(matches!(put.await, Err(Error::MethodNotAllowed { .. })));
+        let get = world.objects.object_tags(of()).await;
+        assert!(matches!(get, Err(Error::MethodNotAllowed { .. })));
+    }
 }

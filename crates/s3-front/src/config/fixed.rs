@@ -64,7 +64,14 @@ fn subresource<'a>(call: &'a Call<'_>) -> &'a str {
 }
 
 fn fixed(operation: Operation) -> Option<Fixed> {
-    use Fixed::{Document as Doc, Gone, Missing, Same};
+    missing(operation)
+        .or_else(|| documents(operation))
+        .or_else(|| puts(operation))
+}
+
+/// What no bucket has.
+fn missing(operation: Operation) -> Option<Fixed> {
+    use Fixed::{Gone, Missing};
     use Operation as O;
     Some(match operation {
         O::GetBucketPolicy | O::GetBucketPolicyStatus => NO_POLICY,
@@ -100,6 +107,15 @@ fn fixed(operation: Operation) -> Option<Fixed> {
         | O::DeleteBucketLifecycle
         | O::DeleteBucketReplication
         | O::DeleteBucketEncryption => Gone,
+        _ => return None,
+    })
+}
+
+/// What every bucket has.
+fn documents(operation: Operation) -> Option<Fixed> {
+    use Fixed::Document as Doc;
+    use Operation as O;
+    Some(match operation {
         O::GetBucketLogging => Doc(|| Document::new("BucketLoggingStatus")),
         O::GetBucketNotificationConfiguration => Doc(|| Document::new("NotificationConfiguration")),
         O::GetBucketAccelerateConfiguration => Doc(|| Document::new("AccelerateConfiguration")),
@@ -123,6 +139,15 @@ fn fixed(operation: Operation) -> Option<Fixed> {
         O::ListBucketIntelligentTieringConfigurations => {
             Doc(|| empty_list("ListBucketIntelligentTieringConfigurationsOutput"))
         }
+        _ => return None,
+    })
+}
+
+/// What may be put again.
+fn puts(operation: Operation) -> Option<Fixed> {
+    use Fixed::Same;
+    use Operation as O;
+    Some(match operation {
         O::PutBucketLogging => Same("BucketLoggingStatus", is_empty),
         O::PutBucketNotificationConfiguration => Same("NotificationConfiguration", is_empty),
         O::PutBucketRequestPayment => Same("RequestPaymentConfiguration", |document| {
