@@ -31,20 +31,36 @@ MAIN = {
     "access_key": "conformance-main-key",
     "secret_key": "conformance-main-secret-0123456789",
     "display_name": "main",
-    "user_id": "unknown",
+    "user_id": "a" * 64,
     "email": "main@example.com",
 }
 ALT = {
     "access_key": "conformance-alt-key",
     "secret_key": "conformance-alt-secret-01234567890",
     "display_name": "alt",
-    "user_id": "unknown",
+    "user_id": "b" * 64,
     "email": "alt@example.com",
 }
+NUMBERS = ("111122223333", "444455556666")
+
+
+def account_table(number, account):
+    return (
+        f'[[account]]\nid = "{number}"\ncanonical_id = "{account["user_id"]}"\n'
+        f'display_name = "{account["display_name"]}"\nemail = "{account["email"]}"\n'
+        f'[[account.key]]\naccess_key = "{account["access_key"]}"\n'
+        f'secret_key = "{account["secret_key"]}"\n'
+    )
 
 
 def start_server(folder):
-    return Server(folder, credentials=(MAIN["access_key"], MAIN["secret_key"])).start()
+    """A server with the two accounts of the suite, neither of which is root."""
+    folder.mkdir(parents=True)
+    settings = folder / "settings.toml"
+    tables = [account_table(number, account) for number, account in zip(NUMBERS, (MAIN, ALT))]
+    settings.write_text("\n".join(tables))
+    settings.chmod(0o600)
+    return Server(folder, arguments=["--config", str(settings)]).start()
 
 
 def write_suite_settings(path, server):
