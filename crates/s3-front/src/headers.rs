@@ -65,6 +65,17 @@ const KNOWN_VALUES: [(&str, &[&str]); 4] = [
 /// # Errors
 /// `NotImplemented` naming the header, `InvalidStorageClass`.
 pub fn refuse_unknown(headers: &HeaderMap) -> Result<()> {
+    if headers
+        .get("x-amz-copy-source")
+        .is_some_and(HeaderValue::is_empty)
+    {
+        let message = "the source of a copy is missing";
+        return Err(FrontError::invalid_argument(
+            "x-amz-copy-source",
+            "",
+            message,
+        ));
+    }
     for (name, value) in headers {
         let name = name.as_str();
         if !name.starts_with("x-amz-") || KNOWN.contains(&name) || name.starts_with("x-amz-meta-") {

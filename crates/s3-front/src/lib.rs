@@ -26,6 +26,8 @@ pub mod digests;
 pub mod error;
 pub mod form;
 mod front;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod headers;
 pub mod health;
 pub mod not_implemented;

@@ -74,7 +74,8 @@ impl Operation {
     }
 
     /// Parameters it takes.
-    const fn parameters(self) -> &'static [&'static str] {
+    #[must_use]
+    pub const fn parameters(self) -> &'static [&'static str] {
         match self {
             Self::CreateBucket | Self::HeadBucket | Self::DeleteBucket => &[],
             // PostObject is found by its form before there is an operation to resolve.

@@ -45,6 +45,7 @@ use crate::response::{FrontBody, RequestIds, error_response};
 use crate::route::{self, Operation};
 use crate::target::{Target, bucket_of_host};
 use crate::website::{self, Site};
+use crate::xml;
 
 /// What an operator may choose.
 #[derive(Clone, Debug)]
@@ -413,6 +414,7 @@ impl Inner {
             return Ok((operation, Arc::new(context), body));
         }
         let content = plan.read_whole(raw, noted.received.clone()).await?;
+        xml::refuse_doctype(&content)?;
         let mut context = RequestContext::new(caller, headers, None);
         context.content = content.clone();
         Ok((operation, Arc::new(context), s3s::Body::from(content)))

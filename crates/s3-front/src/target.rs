@@ -29,10 +29,13 @@ impl Target {
     /// Reads path and query of `uri`; `bucket_of_host` is the bucket that the host name gave.
     ///
     /// # Errors
-    /// `InvalidURI` when it does not decode to UTF-8.
+    /// `InvalidURI` when it does not decode to UTF-8, or a name has a zero byte.
     pub fn parse(uri: &http::Uri, bucket_of_host: Option<String>) -> Result<Self, FrontError> {
         let path_raw = uri.path().to_owned();
         let path = percent_decode(&path_raw, false)?;
+        if path.contains('\0') {
+            return Err(FrontError::invalid_uri());
+        }
         let query = parse_query(uri.query().unwrap_or_default())?;
         let without_slash = path.strip_prefix('/').ok_or_else(FrontError::invalid_uri)?;
         let virtual_hosted = bucket_of_host.is_some();
@@ -76,6 +79,10 @@ impl Target {
         let mut text = String::from("/");
         if let Some(bucket) = &self.bucket {
             percent_encode_into(bucket, false, &mut text);
+            // A bucket without a name is not no bucket.
+            if bucket.is_empty() && self.key.is_none() {
+                text.push('/');
+            }
         }
         if let Some(key) = &self.key {
             text.push('/');
@@ -209,7 +216,7 @@ mod tests {
 
     #[test]
     fn bad_escapes_are_refused() {
-        for uri in ["/b/%", "/b/%4", "/b/%zz", "/b/%FF", "/b?x=%C3"] {
+        for uri in ["/b/%", "/b/%4", "/b/%zz", "/b/a%00b", "/b/%FF", "/b?x=%C3"] {
             assert!(Target::parse(&uri.parse().unwrap(), None).is_err(), "{uri}");
         }
     }

@@ -36,6 +36,18 @@ pub fn malformed() -> FrontError {
     )
 }
 
+/// Refuses a document type in any document, whoever reads it: no client sends one, and entities of its
+/// own are how a small document becomes a large one, or a file of the server's.
+///
+/// # Errors
+/// `MalformedXML`.
+pub fn refuse_doctype(content: &[u8]) -> Result<()> {
+    match memchr::memmem::find(content, b"<!DOCTYPE") {
+        Some(_) => Err(malformed()),
+        None => Ok(()),
+    }
+}
+
 /// Reads the document, whose root must have this name.
 ///
 /// # Errors

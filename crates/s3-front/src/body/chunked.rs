@@ -19,6 +19,7 @@
 
 use aws_lc_rs::digest;
 use bytes::{Buf, Bytes};
+use strongroom_base::planted;
 
 use crate::auth::signing::{ChunkSigning, SHA256_OF_NOTHING, Signature};
 use crate::error::{FrontError, Result};
@@ -105,7 +106,7 @@ impl Decoder {
     /// # Errors
     /// `IncompleteBody` when the end was not reached or bytes are missing.
     pub fn finish(&mut self) -> Result<Vec<(String, String)>> {
-        if self.state != State::Done {
+        if self.state != State::Done && !planted("front-final-chunk-not-checked") {
             return Err(FrontError::incomplete_body(
                 "the body ended before its terminal chunk was complete",
             ));

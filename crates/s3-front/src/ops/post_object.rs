@@ -95,6 +95,9 @@ impl FormUpload<'_> {
             let message = "Bucket POST must contain a field named 'key'";
             return Err(FrontError::invalid_argument("key", "", message));
         }
+        if key.contains('\0') {
+            return Err(FrontError::invalid_uri());
+        }
         let stored = self.store(form, bucket, &key, caller).await?;
         Ok(answer_of(&fields, bucket, &key, self.host, &stored))
     }
