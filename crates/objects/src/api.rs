@@ -210,6 +210,8 @@ pub struct GetObject {
     /// With `range` also given: `InvalidRequest`.
     pub part_number: Option<PartNumber>,
     pub conditions: ReadConditions,
+    /// Whether the checksum of what is answered is wanted. Of a range it costs a look at the parts.
+    pub with_checksum: bool,
 }
 
 impl GetObject {
@@ -223,6 +225,7 @@ impl GetObject {
             range: None,
             part_number: None,
             conditions: ReadConditions::default(),
+            with_checksum: true,
         }
     }
 }
@@ -238,8 +241,11 @@ pub struct ObjectInfo {
     pub version_id: Option<VersionId>,
     pub headers: ObjectHeaders,
     pub metadata: UserMetadata,
-    /// Of the whole object; of the part when one was asked for by number.
+    /// Of the bytes the answer is about: the whole object, or a part asked for by its number or by
+    /// exactly its range. None for any other range (IN04).
     pub checksum: Option<Checksum>,
+    /// Of the whole object.
+    pub checksum_type: Option<ChecksumType>,
     /// `STANDARD`, for now.
     pub storage_class: String,
     /// For `x-amz-mp-parts-count`: given when a part number was asked for of a multipart object.
@@ -256,6 +262,43 @@ pub struct HeadObjectOutput {
     pub range: Range<u64>,
     /// Whether a range or part number was given, so that the answer is 206 with `Content-Range`.
     pub partial: bool,
+}
+
+/// GetObjectAttributes.
+#[derive(Clone, Debug)]
+pub struct GetAttributes {
+    pub bucket: BucketName,
+    pub key: ObjectKey,
+    pub version_id: Option<VersionId>,
+    /// Parts with a larger number only.
+    pub part_number_marker: u32,
+    /// Capped at [`LIST_PAGE_MAX`].
+    pub parts_max: u32,
+}
+
+/// GetObjectAttributes' answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ObjectAttributes {
+    pub info: ObjectInfo,
+    /// None of an object that was not made of parts.
+    pub parts: Option<AttributeParts>,
+}
+
+/// A page of the parts an object was made of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AttributeParts {
+    pub count: u32,
+    pub parts: Vec<AttributePart>,
+    /// Number of the last part listed, when there are more.
+    pub next_part_number_marker: Option<u16>,
+}
+
+/// One of the parts an object was made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AttributePart {
+    pub part_number: u16,
+    pub size: u64,
+    pub checksum: Checksum,
 }
 
 pub struct GetObjectOutput {

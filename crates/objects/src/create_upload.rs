@@ -30,6 +30,7 @@ impl Objects {
             tags: request.tags.into_map(),
             lock: None,
             encryption: None,
+            found: None,
         };
         let key = request.key;
         self.decide(move |reads| decide::create_upload(reads, &bucket, &key, upload_id, &record))

@@ -77,6 +77,10 @@ pub enum Error {
     /// 412.
     #[error("a precondition did not hold: {}", condition.header())]
     PreconditionFailed { condition: Condition },
+    /// 409, retry the whole operation: the condition holds, but of another object than the one there
+    /// was when the upload was started (CO05).
+    #[error("the key was changed since the upload was started: {}", condition.header())]
+    ConditionalRequestConflict { condition: Condition },
     /// 304, with the headers of the object that was not modified.
     #[error("not modified")]
     NotModified {

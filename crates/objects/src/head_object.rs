@@ -1,5 +1,7 @@
 //! HeadObject, and what GetObject answers beside the bytes.
 
+use strongroom_types::Checksum;
+
 use crate::api::{GetObject, HeadObjectOutput, ObjectInfo};
 use crate::decide;
 use crate::error::{Error, Result};
@@ -41,6 +43,7 @@ impl Objects {
             headers: object.headers.clone(),
             metadata: object.metadata.clone(),
             checksum: object.checksum,
+            checksum_type: object.checksum.map(|checksum| checksum.kind()),
             storage_class: object.storage_class.clone(),
             part_count: None,
             tag_count: object.tags.len(),
@@ -51,7 +54,16 @@ impl Objects {
                 return Err(Error::invalid_request(message));
             }
             (None, None) => (0..object.size, false),
-            (Some(range), None) => (decide::resolve_range(range, object.size)?, true),
+            (Some(range), None) => {
+                let range = decide::resolve_range(range, object.size)?;
+                if range != (0..object.size) {
+                    info.checksum = match request.with_checksum {
+                        true => self.checksum_of_part(found, &range).await?,
+                        false => None,
+                    };
+                }
+                (range, true)
+            }
             (None, Some(number)) => {
                 use crate::records::VersionContent::{Pages, Parts};
                 let is_multipart = matches!(object.content, Parts(_) | Pages(_));
@@ -75,5 +87,23 @@ impl Objects {
             range,
             partial,
         }))
+    }
+
+    /// The checksum of the part that has exactly these bytes.
+    async fn checksum_of_part(
+        &self,
+        found: &Found,
+        range: &std::ops::Range<u64>,
+    ) -> Result<Option<Checksum>> {
+        let content = &found.object.content;
+        let parts = self.parts_of(&found.bucket, found.stamp, content).await?;
+        let mut start = 0;
+        for part in parts.unwrap_or_default() {
+            if *range == (start..start + part.size) {
+                return Ok(Some(part.checksum));
+            }
+            start += part.size;
+        }
+        Ok(None)
     }
 }

@@ -47,6 +47,7 @@ mod list_parts;
 mod list_upload_usage;
 mod list_uploads;
 mod locate_object;
+mod object_attributes;
 mod object_tagging;
 mod put_object;
 mod respread;

@@ -487,7 +487,8 @@ fn query_error(message: impl Into<String>) -> FrontError {
 
 fn old_signature() -> FrontError {
     FrontError::invalid_request(
-        "the authorization mechanism you have provided is not supported, please use AWS4-HMAC-SHA256",
+        "signature version 2 is not supported, please use AWS4-HMAC-SHA256 (in many clients the \
+         signature version s3v4)",
     )
 }
 

@@ -81,7 +81,11 @@ impl BodyPlan {
                 "x-amz-trailer needs a payload with trailers",
             ));
         }
-        if coded && chunked.is_none() {
+        // The coding alone is no framing: a body whose digest was signed is what that says. With a
+        // decoded length, or nothing to hold against it, there may be framing, which would be stored
+        // as content.
+        let framed = sha256.is_none() || headers.contains_key("x-amz-decoded-content-length");
+        if coded && framed && chunked.is_none() {
             return Err(FrontError::invalid_request(
                 "an aws-chunked body needs a STREAMING- value of x-amz-content-sha256",
             ));
@@ -336,7 +340,7 @@ fn announced_trailers(headers: &HeaderMap) -> Result<Vec<String>> {
 }
 
 /// The content codings, in lower case, in order.
-pub fn content_codings(headers: &HeaderMap) -> impl Iterator<Item = String> {
+fn content_codings(headers: &HeaderMap) -> impl Iterator<Item = String> {
     headers
         .get_all("content-encoding")
         .iter()

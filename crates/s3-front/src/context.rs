@@ -11,12 +11,16 @@ use crate::body::{BodyPlan, Failure, Trailer};
 use crate::error::{FrontError, Result};
 
 /// Headers whose grammar `s3s` reads more narrowly than S3 does. They are kept from it and read here.
-pub const KEPT_FROM_S3S: [&str; 15] = [
+pub const KEPT_FROM_S3S: [&str; 19] = [
     "if-match",
     "if-none-match",
     "if-modified-since",
     "if-unmodified-since",
     "range",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
     "expires",
     "x-amz-copy-source-if-match",
     "x-amz-copy-source-if-none-match",

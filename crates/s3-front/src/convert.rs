@@ -12,7 +12,7 @@ use strongroom_types::{BucketName, Checksum, ETag, ObjectKey, PartNumber, Upload
 
 use crate::body::Trailer;
 use crate::context::{RequestContext, StreamedBody};
-use crate::digests::Declared;
+use crate::digests::{Declared, parse_algorithm};
 use crate::error::{FrontError, Result};
 use crate::target::parse_query;
 use crate::time_format::parse_http_date;
@@ -140,26 +140,33 @@ pub fn byte_range(context: &RequestContext) -> Option<ByteRange> {
 
 // ----------------------------------------------------------------------- headers and content
 
-/// The headers that are kept with an object.
+/// The headers that are kept with an object. An empty one is none.
 ///
 /// # Errors
-/// `InvalidRedirectLocation`.
+/// `InvalidArgument` for text that is not UTF-8, `InvalidRedirectLocation`.
 pub fn object_headers(context: &RequestContext) -> Result<ObjectHeaders> {
-    let text = |name: &str| context.header(name).map(str::to_owned);
-    let codings: Vec<&str> = context
-        .header("content-encoding")
-        .unwrap_or("")
+    // Names of files in other alphabets come as they are, in UTF-8.
+    let text = |name: &str| {
+        let value = context.headers.get(name);
+        let text = value.map(|value| std::str::from_utf8(value.as_bytes()));
+        let text = text.transpose().map_err(|_| {
+            FrontError::invalid_argument(name, "", "the header must be text in UTF-8")
+        })?;
+        Ok::<_, FrontError>(text.filter(|text| !text.is_empty()).map(str::to_owned))
+    };
+    let codings = text("content-encoding")?.unwrap_or_default();
+    let codings: Vec<&str> = codings
         .split(',')
         .map(str::trim)
         .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
         .collect();
     Ok(ObjectHeaders {
-        content_type: text("content-type"),
+        content_type: text("content-type")?,
         content_encoding: (!codings.is_empty()).then(|| codings.join(",")),
-        content_language: text("content-language"),
-        content_disposition: text("content-disposition"),
-        cache_control: text("cache-control"),
-        expires: text("expires"),
+        content_language: text("content-language")?,
+        content_disposition: text("content-disposition")?,
+        cache_control: text("cache-control")?,
+        expires: text("expires")?,
         website_redirect_location: redirect_location(context)?,
     })
 }
@@ -249,14 +256,29 @@ pub fn content(context: &RequestContext, stream: Option<StreamingBlob>) -> Resul
         digests: Digests {
             md5: body.plan.digests.md5,
             sha256: body.plan.sha256,
-            checksum: declared_checksum(body),
+            checksum: declared_checksum(context, body)?,
         },
     })
 }
 
-fn declared_checksum(body: &StreamedBody) -> DeclaredChecksum {
-    match body.plan.digests.checksum {
-        Declared::None => DeclaredChecksum::None,
+/// Without a value `x-amz-checksum-algorithm` still asks for one to be kept.
+fn declared_checksum(context: &RequestContext, body: &StreamedBody) -> Result<DeclaredChecksum> {
+    let name = "x-amz-checksum-algorithm";
+    let asked = context.header(name).map(|text| parse_algorithm(name, text));
+    let asked = asked.transpose()?;
+    let declared = body.plan.digests.checksum;
+    let given = match declared {
+        Declared::None => asked,
+        Declared::Value(value) => Some(value.algorithm()),
+        Declared::Trailer(algorithm) => Some(algorithm),
+    };
+    if asked.is_some() && asked != given {
+        return Err(FrontError::invalid_request(
+            "x-amz-checksum-algorithm names another algorithm than the checksum that was sent",
+        ));
+    }
+    Ok(match declared {
+        Declared::None => given.map_or(DeclaredChecksum::None, DeclaredChecksum::Compute),
         Declared::Value(value) => DeclaredChecksum::Value(value),
         Declared::Trailer(algorithm) => {
             let trailer = body.trailer.lock().expect("no holder panics").take();
@@ -265,7 +287,7 @@ fn declared_checksum(body: &StreamedBody) -> DeclaredChecksum {
                 value: trailer_checksum(trailer),
             }
         }
-    }
+    })
 }
 
 fn trailer_checksum(trailer: Option<Trailer>) -> TrailerChecksum {

@@ -68,7 +68,8 @@ pub fn declared(headers: &HeaderMap, trailers: &[String]) -> Result<DeclaredDige
             .to_str()
             .ok()
             .map(|text| Checksum::parse(algorithm, text));
-        let Some(Ok(value)) = parsed else {
+        // A value of the form of a multipart object's is none of these bytes.
+        let Some(Ok(value)) = parsed.filter(|parsed| parsed.is_ok_and(is_of_bytes)) else {
             return Err(invalid_value(name.as_str()));
         };
         take_one(&mut checksum, Declared::Value(value))?;
@@ -144,10 +145,12 @@ fn content_md5(headers: &HeaderMap) -> Result<Option<[u8; 16]>> {
         .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
         .map(Some)
         .ok_or_else(|| {
+            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
             FrontError::bad_request(
                 "InvalidDigest",
                 "the Content-MD5 you specified is not valid",
             )
+            .with("Content-MD5", text)
         })
 }
 
@@ -182,7 +185,25 @@ pub fn parse_type(text: &str) -> Result<ChecksumType> {
 /// # Errors
 /// `InvalidRequest`.
 pub fn parse_trailer(algorithm: ChecksumAlgorithm, text: &str) -> Result<Checksum> {
-    Checksum::parse(algorithm, text).map_err(|_| invalid_value(header_of(algorithm)))
+    Checksum::parse(algorithm, text)
+        .ok()
+        .filter(|checksum| is_of_bytes(*checksum))
+        .ok_or_else(|| invalid_value(header_of(algorithm)))
+}
+
+fn is_of_bytes(checksum: Checksum) -> bool {
+    checksum.kind() == ChecksumType::FullObject
+}
+
+/// The headers without those that give a checksum's value or announce one.
+#[must_use]
+pub fn without_checksums(headers: &HeaderMap) -> HeaderMap {
+    let mut rest = headers.clone();
+    for algorithm in ChecksumAlgorithm::ALL {
+        rest.remove(header_of(algorithm));
+    }
+    rest.remove("x-amz-sdk-checksum-algorithm");
+    rest
 }
 
 fn invalid_value(header: &str) -> FrontError {
@@ -293,6 +314,11 @@ mod tests {
             (
                 &[crc32],
                 vec!["x-amz-checksum-sha1".to_owned()],
+                "InvalidRequest",
+            ),
+            (
+                &[("x-amz-checksum-crc32", "AAAAAA==-1")],
+                vec![],
                 "InvalidRequest",
             ),
             (

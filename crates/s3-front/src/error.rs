@@ -7,12 +7,13 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
 use strongroom_objects::Error;
-use strongroom_types::VersionId;
+use strongroom_types::{KEY_SIZE_BYTES_MAX, VersionId};
 
 use crate::config::not_configured;
+use crate::target::Target;
 use crate::time_format::http_date;
 
 /// An error as the client sees it.
@@ -25,6 +26,10 @@ pub struct FrontError {
     pub fields: Vec<(&'static str, String)>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
+
+/// What is said of XML that is none or not what it should be.
+pub const MALFORMED_XML: &str =
+    "the XML you provided was not well-formed or did not validate against our schema";
 
 /// Result of the wire layer.
 pub type Result<T> = std::result::Result<T, FrontError>;
@@ -75,6 +80,10 @@ impl FrontError {
         Self::bad_request("InvalidArgument", message)
             .with("ArgumentName", name)
             .with("ArgumentValue", value)
+    }
+
+    pub(crate) fn malformed_xml() -> Self {
+        Self::bad_request("MalformedXML", MALFORMED_XML)
     }
 
     pub(crate) fn denied(message: impl Into<String>) -> Self {
@@ -143,6 +152,27 @@ impl FrontError {
         self
     }
 
+    /// Adds what the request said of the thing the error is about (PR02).
+    #[must_use]
+    pub fn about_request(self, target: Option<&Target>, headers: Option<&HeaderMap>) -> Self {
+        let (field, value) = match self.code.as_ref() {
+            "NoSuchUpload" | "InvalidPart" | "InvalidPartOrder" => {
+                let id = target.and_then(|target| target.parameter("uploadId"));
+                ("UploadId", id.map(str::to_owned))
+            }
+            "InvalidPartNumber" => {
+                let number = target.and_then(|target| target.parameter("partNumber"));
+                ("PartNumberRequested", number.map(str::to_owned))
+            }
+            "InvalidRange" => ("RangeRequested", text_of(headers, "range")),
+            _ => return self,
+        };
+        match value {
+            Some(value) => self.with(field, value),
+            None => self,
+        }
+    }
+
     /// Whether a response with this status has a body at all.
     #[must_use]
     pub fn has_body(&self) -> bool {
@@ -172,6 +202,11 @@ impl FrontError {
         text.push_str("</Error>");
         text
     }
+}
+
+fn text_of(headers: Option<&HeaderMap>, name: &str) -> Option<String> {
+    let value = headers?.get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// `text` as XML content; characters XML cannot hold are replaced.
@@ -220,6 +255,7 @@ const fn code_of(error: &Error) -> (StatusCode, &'static str) {
         Error::BucketNotEmpty => (S::CONFLICT, "BucketNotEmpty"),
         Error::OperationAborted => (S::CONFLICT, "OperationAborted"),
         Error::PreconditionFailed { .. } => (S::PRECONDITION_FAILED, "PreconditionFailed"),
+        Error::ConditionalRequestConflict { .. } => (S::CONFLICT, "ConditionalRequestConflict"),
         Error::NotModified { .. } => (S::NOT_MODIFIED, "NotModified"),
         Error::InvalidRange { .. } => (S::RANGE_NOT_SATISFIABLE, "InvalidRange"),
         Error::InvalidPartNumber => (S::RANGE_NOT_SATISFIABLE, "InvalidPartNumber"),
@@ -258,7 +294,10 @@ fn detailed(front: FrontError, error: Error) -> FrontError {
             .with("ResourceType", "DeleteMarker")
             .with_header("allow", "DELETE")
             .with_header("last-modified", &http_date(last_modified)),
-        Error::PreconditionFailed { condition } => front.with("Condition", condition.header()),
+        Error::PreconditionFailed { condition }
+        | Error::ConditionalRequestConflict { condition } => {
+            front.with("Condition", condition.header())
+        }
         Error::NotModified {
             etag,
             last_modified,
@@ -290,7 +329,9 @@ fn detailed(front: FrontError, error: Error) -> FrontError {
             message: not_configured(kind).1.to_owned(),
             ..front
         },
-        Error::KeyTooLong { size } => front.with("Size", size.to_string()),
+        Error::KeyTooLong { size } => front
+            .with("Size", size.to_string())
+            .with("MaxSizeAllowed", KEY_SIZE_BYTES_MAX.to_string()),
         Error::MetadataTooLarge { size, size_max } => front
             .with("Size", size.to_string())
             .with("MaxSizeAllowed", size_max.to_string()),

@@ -82,6 +82,10 @@ connect! {
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput in ops::bucket::location;
     get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput
         in ops::bucket::versioning;
+    list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput
+        in ops::list_versions::run;
+    get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput
+        in ops::object_attributes::run;
     list_objects: ListObjectsInput => ListObjectsOutput in ops::list_objects::v1;
     list_objects_v2: ListObjectsV2Input => ListObjectsV2Output in ops::list_objects::v2;
     put_object: PutObjectInput => PutObjectOutput in ops::put_object::run;

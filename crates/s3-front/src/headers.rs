@@ -12,7 +12,7 @@ use crate::route::{Operation, is_header_or_signature};
 use crate::target::Target;
 
 /// Headers we act on, or that ask for nothing.
-const KNOWN: [&str; 36] = [
+const KNOWN: [&str; 39] = [
     "x-amz-acl",
     "x-amz-checksum-algorithm",
     "x-amz-checksum-crc32",
@@ -37,9 +37,12 @@ const KNOWN: [&str; 36] = [
     "x-amz-grant-read-acp",
     "x-amz-grant-write",
     "x-amz-grant-write-acp",
+    "x-amz-max-parts",
     "x-amz-metadata-directive",
     "x-amz-mp-object-size",
+    "x-amz-object-attributes",
     "x-amz-optional-object-attributes",
+    "x-amz-part-number-marker",
     "x-amz-request-payer",
     "x-amz-sdk-checksum-algorithm",
     "x-amz-source-expected-bucket-owner",

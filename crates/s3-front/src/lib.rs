@@ -21,6 +21,7 @@ pub mod body;
 mod config;
 mod context;
 mod convert;
+mod copy_source;
 mod cors;
 pub mod digests;
 pub mod error;
@@ -34,6 +35,7 @@ pub mod not_implemented;
 mod noted;
 pub mod observe;
 mod ops;
+mod parameters;
 mod response;
 pub mod route;
 mod service;
@@ -42,6 +44,7 @@ pub mod target;
 mod time_format;
 pub mod website;
 mod xml;
+mod xml_answer;
 
 pub use admission::{Admission, AdmissionLimits};
 pub use auth::credentials::{

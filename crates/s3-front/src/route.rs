@@ -32,8 +32,8 @@ macro_rules! operations {
 operations! {
     ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation, GetBucketVersioning,
     GetBucketAcl, PutBucketAcl, GetObjectAcl, PutObjectAcl,
-    ListObjects, ListObjectsV2, ListMultipartUploads, DeleteObjects,
-    PutObject, CopyObject, GetObject, HeadObject, DeleteObject,
+    ListObjects, ListObjectsV2, ListObjectVersions, ListMultipartUploads, DeleteObjects,
+    PutObject, CopyObject, GetObject, HeadObject, GetObjectAttributes, DeleteObject,
     CreateMultipartUpload, UploadPart, CompleteMultipartUpload,
     AbortMultipartUpload, ListParts, UploadPartCopy, PostObject,
     GetObjectTagging, PutObjectTagging, DeleteObjectTagging,
@@ -101,6 +101,16 @@ impl Operation {
                 "start-after",
                 "fetch-owner",
             ],
+            Self::ListObjectVersions => &[
+                "versions",
+                "prefix",
+                "delimiter",
+                "encoding-type",
+                "max-keys",
+                "key-marker",
+                "version-id-marker",
+            ],
+            Self::GetObjectAttributes => &["attributes", "versionId"],
             Self::ListMultipartUploads => &[
                 "uploads",
                 "prefix",
@@ -207,6 +217,7 @@ fn candidate(
         ("GET", Level::Bucket) if has("location") => O::GetBucketLocation,
         ("GET", Level::Bucket) if has("versioning") => O::GetBucketVersioning,
         ("GET", Level::Bucket) if has("uploads") => O::ListMultipartUploads,
+        ("GET", Level::Bucket) if has("versions") => O::ListObjectVersions,
         ("GET", Level::Bucket) => match target.parameter("list-type") {
             Some("2") => O::ListObjectsV2,
             Some(value) => {
@@ -220,6 +231,7 @@ fn candidate(
         ("DELETE", Level::Bucket) => O::DeleteBucket,
         ("POST", Level::Bucket) if has("delete") => O::DeleteObjects,
         ("GET", Level::Object) if has("uploadId") => O::ListParts,
+        ("GET", Level::Object) if has("attributes") => O::GetObjectAttributes,
         ("GET", Level::Object) => O::GetObject,
         ("HEAD", Level::Object) => O::HeadObject,
         ("PUT", Level::Object) if has("uploadId") || has("partNumber") => {
@@ -303,6 +315,8 @@ mod tests {
                 "ListObjectsV2",
             ),
             ("GET", "/b?uploads", false, "ListMultipartUploads"),
+            ("GET", "/b?versions", false, "ListObjectVersions"),
+            ("GET", "/b/k?attributes", false, "GetObjectAttributes"),
             ("POST", "/b?delete", false, "DeleteObjects"),
             ("PUT", "/b/k?x-id=PutObject", false, "PutObject"),
             ("PUT", "/b/k", true, "CopyObject"),
@@ -336,7 +350,6 @@ mod tests {
             ("PUT", "/b?policy", "NotImplemented"),
             ("DELETE", "/b/k?acl", "NotImplemented"),
             ("PUT", "/b/k?acl&tagging", "NotImplemented"),
-            ("GET", "/b/k?attributes", "NotImplemented"),
             ("GET", "/b?anything=1", "NotImplemented"),
             ("POST", "/b/k?restore", "NotImplemented"),
             ("POST", "/b", "NotImplemented"),

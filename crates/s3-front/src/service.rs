@@ -29,23 +29,27 @@ use crate::auth::credentials::CredentialSource;
 use crate::auth::key_cache::KeyCache;
 use crate::auth::{Authenticator, Presented};
 use crate::body::shared::{BODY_IDLE_MAX, SharedBody};
-use crate::body::{BodyPlan, Failure, RawBody, content_codings};
+use crate::body::{BodyPlan, Failure, RawBody};
 use crate::config;
 use crate::context::{ContextRef, KEPT_FROM_S3S, RequestContext, StreamedBody};
 use crate::cors;
-use crate::error::{FrontError, Result};
+use crate::digests;
+use crate::error::{FrontError, MALFORMED_XML, Result};
 use crate::form;
 use crate::front::S3Front;
 use crate::headers;
 use crate::health::{self, Health};
 use crate::noted::Noted;
 use crate::observe::{Observer, Report};
+use crate::ops::overrides;
 use crate::ops::post_object::{FormUpload, is_form_upload};
+use crate::parameters;
 use crate::response::{FrontBody, RequestIds, error_response};
 use crate::route::{self, Operation};
 use crate::target::{Target, bucket_of_host};
 use crate::website::{self, Site};
 use crate::xml;
+use crate::xml_answer;
 
 /// What an operator may choose.
 #[derive(Clone, Debug)]
@@ -234,7 +238,10 @@ impl FrontService {
         let bucket = target.and_then(|target| target.bucket.as_deref());
         let key = target.and_then(|target| target.key.as_deref());
         let version = target.and_then(|target| target.parameter("versionId"));
-        let error = error.about(bucket, key, version);
+        let headers = progress.context.as_ref().map(|context| &context.headers);
+        let error = error
+            .about(bucket, key, version)
+            .about_request(target, headers);
         with_region(error, method, target, &self.inner.settings.region)
     }
 }
@@ -314,13 +321,16 @@ impl Inner {
         if let Some(answer) = config::answer(&call).await {
             return answer;
         }
+        let overrides = overrides::of_query(&target.query)?;
         let request = s3s_request(&head.method, target, operation, &context, body)?;
         let response = self.s3.call(request).await.map_err(|error| {
             tracing::error!(?error, "the operation gave no answer");
             FrontError::internal()
         })?;
-        let answer = finish(response, &context).await;
-        answer.map_err(|error| acl::name_malformed(operation, error))
+        let answer = finish(response, operation, &context).await;
+        let mut response = answer.map_err(|error| acl::name_malformed(operation, error))?;
+        response.headers_mut().extend(overrides);
+        Ok(response)
     }
 
     /// Serves the page, when the host name is a website's.
@@ -382,13 +392,23 @@ impl Inner {
         refuse_forms(method, &headers)?;
         let operation = route::resolve(method, target, &headers)?;
         headers::refuse_misplaced(operation, &headers)?;
+        parameters::check(target, &headers)?;
+        parameters::refuse_conditions(operation, method, &headers)?;
         let admitted = self.admission.enter(operation, method, &headers).await?;
         let _ = noted.admitted.set(admitted);
         let caller = authenticated.caller;
         let objects = self.parts.objects.acting_for(caller.owner());
         access::check(&objects, &caller, operation, target, &headers).await?;
         acl::check_headers(operation, &headers, &caller.owner())?;
-        let plan = BodyPlan::new(&headers, &authenticated.payload)?;
+        let plan = if operation == Operation::CompleteMultipartUpload {
+            // Its checksum headers are about the object and not about the list of its parts.
+            BodyPlan::new(
+                &digests::without_checksums(&headers),
+                &authenticated.payload,
+            )?
+        } else {
+            BodyPlan::new(&headers, &authenticated.payload)?
+        };
         if operation.streams_body() {
             let failure = Failure::default();
             let (mut stream, trailer) =
@@ -481,7 +501,7 @@ fn s3s_request(
     context: &ContextRef,
     body: s3s::Body,
 ) -> Result<s3s::HttpRequest> {
-    let uri = target.rewritten(|name| operation.takes(name));
+    let uri = target.rewritten(|name| operation.takes(name) && !name.starts_with("response-"));
     let mut request = Request::new(body);
     *request.method_mut() = method.clone();
     *request.uri_mut() = uri.parse().map_err(|_| FrontError::invalid_uri())?;
@@ -502,17 +522,8 @@ fn s3s_headers(context: &RequestContext, request: &Request<s3s::Body>) -> Header
     for name in KEPT_FROM_S3S.iter().chain(&signature) {
         headers.remove(*name);
     }
-    let codings: Vec<String> = content_codings(&headers).collect();
-    if codings.iter().any(|coding| coding == "aws-chunked") {
-        headers.remove(header::CONTENT_ENCODING);
-        let rest: Vec<&str> = codings
-            .iter()
-            .map(String::as_str)
-            .filter(|coding| *coding != "aws-chunked")
-            .collect();
-        if let (false, Ok(value)) = (rest.is_empty(), HeaderValue::from_str(&rest.join(","))) {
-            headers.insert(header::CONTENT_ENCODING, value);
-        }
+    if headers.contains_key(COPY_SOURCE) {
+        headers.insert(COPY_SOURCE, HeaderValue::from_static("read/elsewhere"));
     }
     let size = match &context.body {
         Some(body) => body.plan.size,
@@ -524,12 +535,15 @@ fn s3s_headers(context: &RequestContext, request: &Request<s3s::Body>) -> Header
     headers
 }
 
+/// Read by the operations themselves; `s3s` only needs to see that there is one.
+const COPY_SOURCE: &str = "x-amz-copy-source";
 /// Longest error document of `s3s` that is read for its code and message.
 const ERROR_DOCUMENT_SIZE_BYTES_MAX: usize = 64 * 1024;
 
 /// Turns the answer of `s3s` into ours: errors get the reason that was kept for them.
 async fn finish(
     response: s3s::HttpResponse,
+    operation: Operation,
     context: &RequestContext,
 ) -> Result<Response<FrontBody>> {
     if let Some(error) = context.take_error() {
@@ -541,6 +555,16 @@ async fn finish(
             // `s3s` says so of GetObject but not of HeadObject.
             head.status = StatusCode::PARTIAL_CONTENT;
         }
+        let document = body
+            .bytes()
+            .filter(|document| operation != Operation::GetObject && !document.is_empty());
+        let body = match document {
+            Some(document) => {
+                head.headers.remove(header::CONTENT_LENGTH);
+                xml_answer::as_s3_has_it(operation, document).into()
+            }
+            None => body,
+        };
         return Ok(Response::from_parts(head, FrontBody::new(body)));
     }
     // Refused by `s3s` itself, while it read the input.
@@ -553,7 +577,11 @@ async fn finish(
     let text = String::from_utf8_lossy(&document);
     let code = element(&text, "Code").unwrap_or("InternalError").to_owned();
     let message = element(&text, "Message").map_or_else(
-        || "the request could not be read".to_owned(),
+        || match code.as_str() {
+            "MalformedXML" => MALFORMED_XML.to_owned(),
+            "MissingRequestBodyError" => "request body is empty".to_owned(),
+            _ => "the request could not be read".to_owned(),
+        },
         |message| {
             message
                 .replace("&quot;", "\"")

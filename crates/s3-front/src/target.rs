@@ -126,7 +126,11 @@ pub(crate) fn parse_query(query: &str) -> Result<Vec<(String, String)>, FrontErr
     Ok(parameters)
 }
 
-fn percent_decode(text: &str, plus_is_space: bool) -> Result<String, FrontError> {
+/// Decodes `%XX`, and a plus sign as a space where asked.
+///
+/// # Errors
+/// `InvalidURI` when an escape is none, or the text is not UTF-8.
+pub fn percent_decode(text: &str, plus_is_space: bool) -> Result<String, FrontError> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

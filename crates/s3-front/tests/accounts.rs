@@ -70,6 +70,10 @@ impl Neighbours {
             "GetBucketVersioning" => Call::new("GET", "/bucket?versioning"),
             "ListObjects" => Call::new("GET", "/bucket"),
             "ListObjectsV2" => Call::new("GET", "/bucket?list-type=2"),
+            "ListObjectVersions" => Call::new("GET", "/bucket?versions"),
+            "GetObjectAttributes" => {
+                Call::new("GET", "/bucket/k?attributes").header("x-amz-object-attributes", "ETag")
+            }
             "ListMultipartUploads" => Call::new("GET", "/bucket?uploads"),
             "DeleteObjects" => Call::new("POST", "/bucket?delete")
                 .body(delete)

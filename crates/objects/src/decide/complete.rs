@@ -8,13 +8,13 @@ use strongroom_meta::{Reads, Stamp};
 use strongroom_types::{Checksum, ChecksumType, ETag, ObjectKey, UploadId, VersionId};
 
 use super::bury::bury_parts;
-use super::put::{KeyState, current_etag};
+use super::put::{KeyState, current_etag, current_object};
 use super::{
     BucketRef, Decided, Halt, Writes, check_never_versioned, check_write, load, writable_bucket,
     written_version_id,
 };
 use crate::api::{CompletedPart, OBJECT_SIZE_BYTES_MAX, WriteConditions};
-use crate::error::{Error, Result};
+use crate::error::{Condition, Error, Result};
 use crate::hash;
 use crate::records::usage::{PART_BYTES, PARTS, UPLOADS};
 use crate::records::{
@@ -246,6 +246,11 @@ pub fn finish_complete(reads: &mut dyn Reads, commit: &CompleteCommit) -> Decide
     }
     let head: Option<HeadRecord> = load(reads, &keys::head(bucket, &commit.key))?;
     check_write(&commit.conditions, current_etag(head.as_ref()))?;
+    check_unchanged(
+        &commit.conditions,
+        upload.found,
+        current_object(head.as_ref()),
+    )?;
 
     let at = KeyState {
         bucket,
@@ -282,6 +287,29 @@ pub fn finish_complete(reads: &mut dyn Reads, commit: &CompleteCommit) -> Decide
         version_id: written_version_id(state.versioning, stamp),
     };
     Ok((writes.finish(bucket, STANDARD), completed))
+}
+
+/// CO05: a condition that holds now says nothing about the object the client saw when it started the
+/// upload, if another write or delete came in between.
+fn check_unchanged(
+    conditions: &WriteConditions,
+    found: Option<Stamp>,
+    current: Stamp,
+) -> Result<()> {
+    let condition = match conditions {
+        WriteConditions {
+            if_match: Some(_), ..
+        } => Condition::IfMatch,
+        WriteConditions {
+            if_none_match: Some(_),
+            ..
+        } => Condition::IfNoneMatch,
+        _ => return Ok(()),
+    };
+    match found {
+        Some(found) if found != current => Err(Error::ConditionalRequestConflict { condition }),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the version the owner of a part's blob (H26). The record is read because its place may

@@ -170,6 +170,12 @@ pub(super) fn current_etag(head: Option<&HeadRecord>) -> Option<&ETag> {
     head?.listed.as_ref().map(|listed| &listed.etag)
 }
 
+/// Stamp of the current version, or `Stamp(0)` when there is none or it is a delete marker.
+pub(super) fn current_object(head: Option<&HeadRecord>) -> Stamp {
+    head.filter(|head| head.listed.is_some())
+        .map_or(Stamp(0), |head| head.current)
+}
+
 /// A key as a decision found it.
 pub(super) struct KeyState<'a> {
     pub bucket: BucketId,

@@ -6,6 +6,7 @@ use strongroom_meta::{Reads, Stamp};
 use strongroom_types::{Checksum, ObjectKey, UploadId, VersionId};
 
 use super::bury::{bury_blob, bury_parts};
+use super::put::current_object;
 use super::{
     BucketRef, Completed, Decided, Halt, NewContent, StoredPart, Writes, bucket_state, is_believed,
     load, writable_bucket, written_version_id,
@@ -17,7 +18,7 @@ use crate::records::{
     VersionRecord, keys,
 };
 
-/// Starts an upload.
+/// Starts an upload, and notes what it would replace (CO05).
 ///
 /// # Errors
 /// `NoSuchBucket`, `OperationAborted`.
@@ -35,7 +36,12 @@ pub fn create_upload(
         let message = format!("upload id {id} was given before");
         return Err(Error::Internal { message }.into());
     }
-    writes.put(upload_key, record);
+    let head: Option<HeadRecord> = load(reads, &keys::head(bucket.id, key))?;
+    let record = UploadRecord {
+        found: Some(current_object(head.as_ref())),
+        ..record.clone()
+    };
+    writes.put(upload_key, &record);
     writes.usage.0[UPLOADS] += 1;
     Ok((writes.finish(bucket.id, STANDARD), ()))
 }

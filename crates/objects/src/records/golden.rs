@@ -363,8 +363,16 @@ fn records_of_uploads_keep_their_format() {
         tags: pairs("tag"),
         lock: Some(lock()),
         encryption: Some(encryption()),
+        found: None,
     };
     check("upload", &upload);
+    check(
+        "upload_over_an_object",
+        &UploadRecord {
+            found: Some(Stamp(11)),
+            ..upload.clone()
+        },
+    );
     check(
         "upload_open",
         &UploadRecord {

@@ -32,6 +32,10 @@ pub struct UploadRecord {
     pub tags: BTreeMap<String, String>,
     pub lock: Option<Lock>,
     pub encryption: Option<Encryption>,
+    /// The current version of the key when the upload was started, `Stamp(0)` when there was no
+    /// object: a conditional Complete conflicts with whatever changed it since (CO05). None in
+    /// uploads that were started before this was kept.
+    pub found: Option<Stamp>,
 }
 
 impl UploadRecord {
@@ -57,7 +61,10 @@ impl RecordFormat for UploadRecord {
             .nested(6, |out| write_pairs(out, &self.metadata))
             .nested(7, |out| write_pairs(out, &self.tags))
             .optional(8, self.lock.as_ref(), write_lock)
-            .optional(9, self.encryption.as_ref(), write_encryption);
+            .optional(9, self.encryption.as_ref(), write_encryption)
+            .optional(10, self.found, |out, stamp| {
+                out.u64(stamp.0);
+            });
         fields.finish()
     }
 
@@ -84,6 +91,7 @@ impl RecordFormat for UploadRecord {
                 .ok_or(RecordError::MissingField(7))?,
             lock: fields.nested(8, read_lock)?,
             encryption: fields.nested(9, read_encryption)?,
+            found: fields.nested(10, |reader| reader.u64().map(Stamp))?,
         };
         fields.finish()?;
         Ok(record)

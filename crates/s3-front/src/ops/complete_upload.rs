@@ -28,7 +28,7 @@ pub async fn run(
     let listed = input.multipart_upload.and_then(|upload| upload.parts);
     let listed = listed
         .filter(|parts| !parts.is_empty())
-        .ok_or_else(malformed)?;
+        .ok_or_else(FrontError::malformed_xml)?;
     let object_checksum = one_checksum([
         (ChecksumAlgorithm::Crc32, input.checksum_crc32),
         (ChecksumAlgorithm::Crc32c, input.checksum_crc32c),
@@ -88,8 +88,11 @@ fn part(part: WirePart) -> Result<CompletedPart> {
         (ChecksumAlgorithm::Sha256, part.checksum_sha256),
     ])?;
     Ok(CompletedPart {
-        part_number: part_number(part.part_number.ok_or_else(malformed)?)?,
-        etag: part.e_tag.ok_or_else(malformed)?.into_value(),
+        part_number: part_number(part.part_number.ok_or_else(FrontError::malformed_xml)?)?,
+        etag: part
+            .e_tag
+            .ok_or_else(FrontError::malformed_xml)?
+            .into_value(),
         checksum,
     })
 }
@@ -115,11 +118,4 @@ fn object_size(context: &ContextRef) -> Result<Option<u64>> {
             .map_err(|_| FrontError::invalid_argument(name, text, "not a number of bytes"))
     };
     context.header(name).map(parse).transpose()
-}
-
-fn malformed() -> FrontError {
-    FrontError::bad_request(
-        "MalformedXML",
-        "the XML you provided was not well-formed or did not validate against our schema",
-    )
 }

@@ -2,8 +2,7 @@
 
 use s3s::S3Response;
 use s3s::dto::{
-    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource,
-    MetadataDirective as WireDirective,
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective as WireDirective,
 };
 use strongroom_objects::{CopyObject, MetadataDirective, TaggingDirective};
 
@@ -11,8 +10,9 @@ use super::Answer;
 use crate::context::ContextRef;
 use crate::convert::{
     bucket_name, object_headers, object_key, read_conditions, set_checksum, tags_header,
-    user_metadata, version_id, wire_checksum_type, wire_etag, write_conditions,
+    user_metadata, wire_checksum_type, wire_etag, write_conditions,
 };
+use crate::copy_source::CopySource;
 use crate::digests::parse_algorithm;
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
@@ -24,23 +24,27 @@ pub async fn run(
     context: &ContextRef,
     input: CopyObjectInput,
 ) -> Answer<CopyObjectOutput> {
-    let (source_bucket, source_key, source_version) = source(&input.copy_source)?;
+    let source = CopySource::of(context)?;
+    let bucket = bucket_name(input.bucket.clone())?;
     let algorithm = context.header("x-amz-checksum-algorithm");
     let request = CopyObject {
-        source_bucket: bucket_name(source_bucket)?,
-        source_key: object_key(source_key)?,
-        source_version_id: version_id(source_version.as_deref())?,
+        source_bucket: source.bucket.clone(),
+        source_key: source.key.clone(),
+        source_version_id: source.version_id,
         source_conditions: read_conditions(context, "x-amz-copy-source-"),
         metadata: metadata(context, &input)?,
         tags: tags(context)?,
-        bucket: bucket_name(input.bucket)?,
+        bucket: bucket.clone(),
         key: object_key(input.key)?,
         checksum_algorithm: algorithm
             .map(|text| parse_algorithm("x-amz-checksum-algorithm", text))
             .transpose()?,
         conditions: write_conditions(context),
     };
-    let copied = front.objects.copy_object(request).await?;
+    let copied = match front.objects.copy_object(request).await {
+        Ok(copied) => copied,
+        Err(error) => return Err(source.blamed(error, &front.objects, &bucket).await),
+    };
     let mut result = CopyObjectResult {
         checksum_type: Some(wire_checksum_type(&copied.checksum)),
         e_tag: Some(wire_etag(copied.etag)),
@@ -54,21 +58,6 @@ pub async fn run(
         version_id: copied.version_id.map(|id| id.to_string()),
         ..CopyObjectOutput::default()
     }))
-}
-
-pub(super) fn source(source: &CopySource) -> Result<(String, String, Option<String>)> {
-    match source {
-        CopySource::Bucket {
-            bucket,
-            key,
-            version_id,
-        } => Ok((
-            bucket.to_string(),
-            key.to_string(),
-            version_id.as_ref().map(ToString::to_string),
-        )),
-        _ => Err(FrontError::not_implemented("x-amz-copy-source")),
-    }
 }
 
 /// HD06.

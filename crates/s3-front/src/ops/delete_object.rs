@@ -47,8 +47,7 @@ pub async fn many(
     digests::demand(&context.headers)?;
     let named = input.delete.objects;
     if named.is_empty() || named.len() > DELETE_KEYS_MAX {
-        let message = "the XML you provided was not well-formed or did not validate";
-        return Err(FrontError::bad_request("MalformedXML", message));
+        return Err(FrontError::malformed_xml());
     }
     // A key that is wrong by its form has its own answer and does not spoil the others.
     let keys: Vec<Result<DeleteKey>> = named.iter().map(delete_key).collect();
@@ -82,8 +81,13 @@ pub async fn many(
 }
 
 fn delete_key(identifier: &ObjectIdentifier) -> Result<DeleteKey> {
-    if identifier.last_modified_time.is_some() || identifier.size.is_some() {
-        return Err(FrontError::not_implemented("LastModifiedTime"));
+    for (given, name) in [
+        (identifier.last_modified_time.is_some(), "LastModifiedTime"),
+        (identifier.size.is_some(), "Size"),
+    ] {
+        if given {
+            return Err(FrontError::not_implemented(name));
+        }
     }
     let if_match = identifier.e_tag.as_ref().map(|etag| match etag.value() {
         "*" => ETagMatch::Any,

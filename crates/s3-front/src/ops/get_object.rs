@@ -5,7 +5,8 @@ use http::{HeaderMap, HeaderValue};
 use http_body_util::StreamBody;
 use s3s::S3Response;
 use s3s::dto::{
-    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StorageClass, StreamingBlob,
+    ChecksumType, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StorageClass,
+    StreamingBlob,
 };
 use strongroom_objects::{ByteStream, GetObject, HeadObjectOutput as Head, ObjectInfo};
 
@@ -13,7 +14,7 @@ use super::Answer;
 use crate::context::{ContextRef, RequestContext};
 use crate::convert::{
     bucket_name, byte_range, expires_header, object_key, part_number, read_conditions,
-    set_checksum, version_id, wire_checksum_type, wire_etag, wire_metadata, wire_size,
+    set_checksum, version_id, wire_etag, wire_metadata, wire_size,
 };
 use crate::error::Result;
 use crate::front::S3Front;
@@ -25,6 +26,7 @@ fn request(
     key: String,
     version: Option<&str>,
     part: Option<i32>,
+    with_checksum: bool,
 ) -> Result<GetObject> {
     Ok(GetObject {
         bucket: bucket_name(bucket)?,
@@ -33,12 +35,13 @@ fn request(
         range: byte_range(context),
         part_number: part.map(part_number).transpose()?,
         conditions: read_conditions(context, ""),
+        with_checksum,
     })
 }
 
 /// Fills the fields that both answers have.
 macro_rules! describe {
-    ($head:expr, $checksum_mode:expr) => {{
+    ($head:expr, $with_checksum:expr) => {{
         let head: Head = $head;
         let info = head.info;
         let size = head.range.end - head.range.start;
@@ -47,11 +50,11 @@ macro_rules! describe {
             format!("bytes {}-{last}/{}", head.range.start, info.size)
         });
         let mut output = describe!(@new info, size, content_range);
-        let enabled = $checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED");
-        let whole = !head.partial || info.part_count.is_some();
-        if let (true, true, Some(checksum)) = (enabled, whole, &info.checksum) {
+        if let (true, Some(checksum)) = ($with_checksum, &info.checksum) {
             set_checksum!(output, checksum);
-            output.checksum_type = Some(wire_checksum_type(checksum));
+            output.checksum_type = info
+                .checksum_type
+                .map(|kind| ChecksumType::from_static(kind.name()));
         }
         output
     }};
@@ -103,13 +106,12 @@ pub async fn get(
 ) -> Answer<GetObjectOutput> {
     type Wire = GetObjectOutput;
     let version = input.version_id.as_deref();
-    let request = request(context, input.bucket, input.key, version, input.part_number)?;
+    let with_checksum = input.checksum_mode.is_some();
+    let (bucket, key, part) = (input.bucket, input.key, input.part_number);
+    let request = request(context, bucket, key, version, part, with_checksum)?;
     let got = front.objects.get_object(request).await?;
-    let mut headers = extra_headers(&got.head.info);
-    if input.response_expires.is_some() {
-        headers.remove(http::header::EXPIRES);
-    }
-    let mut output = describe!(got.head, input.checksum_mode);
+    let headers = extra_headers(&got.head.info);
+    let mut output = describe!(got.head, with_checksum);
     output.body = Some(wire_content(got.content));
     Ok(S3Response::with_headers(output, headers))
 }
@@ -122,10 +124,12 @@ pub async fn head(
 ) -> Answer<HeadObjectOutput> {
     type Wire = HeadObjectOutput;
     let version = input.version_id.as_deref();
-    let request = request(context, input.bucket, input.key, version, input.part_number)?;
+    let with_checksum = input.checksum_mode.is_some();
+    let (bucket, key, part) = (input.bucket, input.key, input.part_number);
+    let request = request(context, bucket, key, version, part, with_checksum)?;
     let head = front.objects.head_object(request).await?;
     let headers = extra_headers(&head.info);
-    let output = describe!(head, input.checksum_mode);
+    let output = describe!(head, with_checksum);
     Ok(S3Response::with_headers(output, headers))
 }
 

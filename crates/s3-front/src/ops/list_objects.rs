@@ -94,7 +94,7 @@ pub async fn v2(
 }
 
 /// S3 answers with the page size it used, which is never above a thousand.
-fn shown_max(keys_max: u32) -> i32 {
+pub(super) fn shown_max(keys_max: u32) -> i32 {
     i32::try_from(keys_max.min(strongroom_objects::LIST_PAGE_MAX)).unwrap_or(i32::MAX)
 }
 
@@ -121,7 +121,7 @@ fn objects(
     listed.into_iter().map(wire_object).collect()
 }
 
-fn prefixes(listed: Vec<String>, encoding: KeyEncoding) -> Vec<CommonPrefix> {
+pub(super) fn prefixes(listed: Vec<String>, encoding: KeyEncoding) -> Vec<CommonPrefix> {
     let wire_prefix = |prefix: String| CommonPrefix {
         prefix: Some(encoding.write(&prefix)),
     };

@@ -40,6 +40,9 @@ pub async fn run(
     let next = page
         .next_part_number_marker
         .map(|number| i32::from(number.get()));
+    // S3 names the last part of a page also when it is the last of all.
+    let last = page.parts.last();
+    let last = last.map_or(0, |part| i32::from(part.part_number.get()));
     let checksum = page.checksum;
     Ok(S3Response::new(ListPartsOutput {
         bucket: Some(input.bucket),
@@ -50,7 +53,7 @@ pub async fn run(
         is_truncated: Some(next.is_some()),
         key: Some(input.key),
         max_parts: i32::try_from(parts_max.min(LIST_PAGE_MAX)).ok(),
-        next_part_number_marker: next,
+        next_part_number_marker: Some(last),
         owner: Some(wire_owner(context, &page.owner)),
         part_number_marker: Some(marker),
         parts: Some(page.parts.into_iter().map(wire_part).collect()),

@@ -34,10 +34,11 @@ pub async fn run(
         uploads_max,
     };
     let page = front.objects.list_uploads(request).await?;
-    let (next_key, next_id) = match page.next {
-        Some((key, id)) => (Some(key), id),
-        None => (None, None),
-    };
+    let truncated = page.next.is_some();
+    // S3 names the last upload of a page also when it is the last of all.
+    let last = page.uploads.last();
+    let last = last.map(|upload| (upload.key.to_string(), Some(upload.upload_id)));
+    let (next_key, next_id) = page.next.or(last).unwrap_or_default();
     let text = |text: Option<String>| text.map(|text| encoding.write(&text));
     let prefixes = page.common_prefixes.iter().map(|prefix| CommonPrefix {
         prefix: Some(encoding.write(prefix)),
@@ -51,13 +52,13 @@ pub async fn run(
         common_prefixes: Some(prefixes.collect()),
         delimiter: text(input.delimiter),
         encoding_type: encoding.wire(),
-        is_truncated: Some(next_key.is_some()),
+        is_truncated: Some(truncated),
         key_marker: Some(encoding.write(&key_marker)),
         max_uploads: i32::try_from(uploads_max.min(LIST_PAGE_MAX)).ok(),
-        next_key_marker: text(next_key),
-        next_upload_id_marker: next_id.map(|id| id.to_string()),
+        next_key_marker: Some(encoding.write(&next_key)),
+        next_upload_id_marker: Some(next_id.map_or_else(String::new, |id| id.to_string())),
         prefix: text(input.prefix),
-        upload_id_marker: input.upload_id_marker,
+        upload_id_marker: Some(input.upload_id_marker.unwrap_or_default()),
         uploads: Some(uploads.collect()),
         ..ListMultipartUploadsOutput::default()
     }))

@@ -3,6 +3,7 @@
 use s3s::S3Response;
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use strongroom_objects::PutObject;
+use strongroom_types::ChecksumType;
 
 use super::Answer;
 use crate::context::ContextRef;
@@ -10,6 +11,8 @@ use crate::convert::{
     bucket_name, content, object_headers, object_key, set_checksum, tags_header, user_metadata,
     wire_checksum_type, wire_etag, write_conditions,
 };
+use crate::digests::parse_type;
+use crate::error::FrontError;
 use crate::front::S3Front;
 
 /// PutObject: streams the content to the domain, which commits it once all digests hold.
@@ -18,6 +21,11 @@ pub async fn run(
     context: &ContextRef,
     input: PutObjectInput,
 ) -> Answer<PutObjectOutput> {
+    let kind = context.header("x-amz-checksum-type").map(parse_type);
+    if kind.transpose()? == Some(ChecksumType::Composite) {
+        let message = "an object that is not made of parts has a checksum of type FULL_OBJECT";
+        return Err(FrontError::invalid_request(message));
+    }
     let request = PutObject {
         bucket: bucket_name(input.bucket)?,
         key: object_key(input.key)?,

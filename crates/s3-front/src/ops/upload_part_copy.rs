@@ -5,16 +5,16 @@
 use s3s::S3Response;
 use s3s::dto::{CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
 use strongroom_objects::{
-    ByteRange, Condition, Content, Error, GetObject, GetObjectOutput, UploadPart,
+    ByteRange, Condition, Content, Error, GetObject, GetObjectOutput, Objects, UploadPart,
 };
+use strongroom_types::BucketName;
 
 use super::Answer;
-use super::copy_object::source;
 use crate::context::{ContextRef, RequestContext};
 use crate::convert::{
-    bucket_name, object_key, part_number, read_conditions, set_checksum, upload_id, version_id,
-    wire_etag,
+    bucket_name, object_key, part_number, read_conditions, set_checksum, upload_id, wire_etag,
 };
+use crate::copy_source::CopySource;
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
 use crate::time_format::wire;
@@ -25,9 +25,9 @@ pub async fn run(
     context: &ContextRef,
     input: UploadPartCopyInput,
 ) -> Answer<UploadPartCopyOutput> {
-    let (bucket, key, version) = source(&input.copy_source)?;
-    let mut request = GetObject::new(bucket_name(bucket)?, object_key(key)?);
-    request.version_id = version_id(version.as_deref())?;
+    let source = CopySource::of(context)?;
+    let mut request = GetObject::new(source.bucket.clone(), source.key.clone());
+    request.version_id = source.version_id;
     request.conditions = read_conditions(context, "x-amz-copy-source-");
     let range = source_range(context)?;
     request.range = range.map(|(first, last)| ByteRange::From {
@@ -39,8 +39,12 @@ pub async fn run(
         upload_id(&input.upload_id)?,
         part_number(input.part_number)?,
     );
-    let GetObjectOutput { head, content } =
-        front.objects.get_object(request).await.map_err(of_source)?;
+    let GetObjectOutput { head, content } = match front.objects.get_object(request).await {
+        Ok(got) => got,
+        Err(error) => {
+            return Err(of_source(&source, error, &front.objects, &bucket).await);
+        }
+    };
     if range.is_some_and(|(_, last)| last >= head.info.size) {
         return Err(bad_range(context, "the range ends after the source object"));
     }
@@ -91,7 +95,12 @@ fn bad_range(context: &RequestContext, message: &str) -> FrontError {
 }
 
 /// A condition on the source that fails is a failed precondition, whichever it is (CO11).
-fn of_source(error: Error) -> FrontError {
+async fn of_source(
+    source: &CopySource,
+    error: Error,
+    objects: &Objects,
+    bucket: &BucketName,
+) -> FrontError {
     let condition = match error {
         Error::NotModified { .. } => Condition::CopySourceIfNoneMatch,
         Error::PreconditionFailed { condition } => match condition {
@@ -101,7 +110,7 @@ fn of_source(error: Error) -> FrontError {
         Error::MethodNotAllowed { .. } => {
             return FrontError::invalid_request("the source of a copy may not be a delete marker");
         }
-        error => return error.into(),
+        error => return source.blamed(error, objects, bucket).await,
     };
     Error::PreconditionFailed { condition }.into()
 }

@@ -404,10 +404,8 @@ impl Call {
         let headers: String = names
             .iter()
             .map(|name| {
-                format!(
-                    "{name}:{}\n",
-                    self.headers[name.as_str()].to_str().unwrap().trim()
-                )
+                let value = self.headers[name.as_str()].as_bytes();
+                format!("{name}:{}\n", std::str::from_utf8(value).unwrap().trim())
             })
             .collect();
         let canonical = format!(
