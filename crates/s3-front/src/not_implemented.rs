@@ -25,7 +25,6 @@ macro_rules! refused {
 
 refused! {
     "PUT" Bucket "versioning" "PutBucketVersioning";
-    "GET" Bucket "versions" "ListObjectVersions";
     "PUT" Bucket "policy" "PutBucketPolicy";
     "PUT" Bucket "lifecycle" "PutBucketLifecycleConfiguration";
     "PUT" Bucket "replication" "PutBucketReplication";
