@@ -18,6 +18,7 @@ async fn start(world: &World, checksum: Option<ChecksumAlgorithm>) -> UploadId {
         key: key("k"),
         headers: ObjectHeaders::default(),
         metadata: UserMetadata::default(),
+        tags: Default::default(),
         checksum_algorithm: checksum,
         checksum_type: None,
     };
