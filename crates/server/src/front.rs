@@ -14,6 +14,7 @@ use strongroom_admin_server::{Health, HealthAnswer, health_answer};
 use strongroom_base::Random;
 use strongroom_s3_front::{BodyIdleMax, RequestIds};
 
+use crate::access_log::AccessLog;
 use crate::app::App;
 use crate::http_port::{Body, Peer, Refusal};
 use crate::refusal::{not_open_yet, refused};
@@ -34,6 +35,7 @@ pub struct Front {
     app: Arc<App>,
     metrics: RequestMetrics,
     random: Arc<dyn Random>,
+    access_log: Option<Arc<AccessLog>>,
     body_idle_max: BodyIdleMax,
 }
 
@@ -43,17 +45,28 @@ impl Front {
         app: Arc<App>,
         metrics: RequestMetrics,
         random: Arc<dyn Random>,
+        access_log: Option<Arc<AccessLog>>,
         body_idle_max: Duration,
     ) -> Self {
         Self {
             app,
             metrics,
             random,
+            access_log,
             body_idle_max: BodyIdleMax(body_idle_max),
         }
     }
 
-    async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+        let pending = self.access_log.as_ref().map(|log| log.begin(&request));
+        let answer = self.answer_unlogged(request).await;
+        match pending {
+            Some(pending) => pending.answered(answer),
+            None => answer,
+        }
+    }
+
+    async fn answer_unlogged(self, mut request: Request<Incoming>) -> Response<Body> {
         let ids = RequestIds::new(self.random.next_16());
         if let Some(refusal) = request.extensions().get::<Refusal>() {
             let peer = request.extensions().get::<Peer>();

@@ -4,6 +4,7 @@
 //! says so in one sentence that tells the operator what to do (exit code 2 for settings, 1 for the
 //! rest, and what `strongroom-cli` says for its commands), and a stop lets requests in progress end.
 
+mod access_log;
 mod admin_command;
 mod admission_metrics;
 mod app;

@@ -4,7 +4,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
-use strongroom_s3_front::RequestIds;
+use strongroom_s3_front::{AccessNotes, RequestIds};
 
 use crate::http_port::{Body, Refusal};
 
@@ -58,6 +58,10 @@ fn answer(status: StatusCode, code: &str, message: &str, ids: &RequestIds) -> Re
     // A body is not read: the connection cannot be used again.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     ids.put_on(headers);
+    response.extensions_mut().insert(AccessNotes {
+        error_code: Some(code.to_owned()),
+        ..AccessNotes::default()
+    });
     response
 }
 

@@ -19,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::Failure;
+use crate::access_log::{self, AccessLog};
 use crate::admission_metrics::AdmissionMetrics;
 use crate::app::App;
 use crate::cli::ServerFlags;
@@ -77,6 +78,7 @@ struct Server {
     source: Source,
     credentials: Arc<SharedCredentials>,
     admission: Arc<Admission>,
+    access_log: Option<Arc<AccessLog>>,
 }
 
 impl Server {
@@ -96,6 +98,11 @@ impl Server {
         let app = Arc::new(App::new(Arc::clone(&clock)));
         let admission = Admission::new(settings.limits);
         AdmissionMetrics::register(&registry, Arc::clone(&admission));
+        let access_log = settings.access_log.as_deref();
+        let access_log = access_log
+            .map(|path| AccessLog::open(path, Arc::clone(&clock), &registry))
+            .transpose()
+            .map_err(Failure::Run)?;
         let server = Self {
             settings,
             clock,
@@ -105,6 +112,7 @@ impl Server {
             source,
             credentials,
             admission,
+            access_log,
         };
         server.serve(ports, registry, metrics, &mut signals).await
     }
@@ -120,7 +128,13 @@ impl Server {
         let (stop_admin, stopped_admin) = watch::channel(false);
         let hang_ups = hang_ups()?;
         tasks::spawn(self.reload_accounts(hang_ups.clone()));
-        tasks::spawn(tls::reload_for_ever(ports.certificates, hang_ups));
+        tasks::spawn(tls::reload_for_ever(ports.certificates, hang_ups.clone()));
+        if let Some(log) = &self.access_log {
+            tasks::spawn(access_log::reopen_for_ever(
+                Arc::clone(log),
+                hang_ups.clone(),
+            ));
+        }
         let (port, admin) = (ports.s3, ports.admin);
         let places = (Place::of(&port), Place::of(&admin));
         let admin_service = self.admin_service(registry);
@@ -129,6 +143,7 @@ impl Server {
             Arc::clone(&self.app),
             metrics.clone(),
             Arc::clone(&self.random),
+            self.access_log.clone(),
             self.settings.body_idle_max,
         );
         let s3 = tasks::spawn(port.serve(front, stopped_s3, self.settings.drain_deadline));
@@ -159,6 +174,9 @@ impl Server {
                 }
             },
             () = signals.next() => tracing::warn!("told to stop again, requests are cut"),
+        }
+        if let Some(log) = self.access_log.clone() {
+            tasks::blocking(move || log.close()).await;
         }
         self.stop_store().await;
         let _ = stop_admin.send(true);

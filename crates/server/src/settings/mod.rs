@@ -157,6 +157,10 @@ pub struct Layer {
     /// info,strongroom_zones=debug [default: info]
     #[arg(long, value_name = "FILTER", help_heading = "How it behaves")]
     pub log: Option<String>,
+    /// File with a line for every request of the S3 port, in the format of S3's server access logs;
+    /// - is standard output [default: none]
+    #[arg(long, value_name = "FILE", help_heading = "How it behaves")]
+    pub access_log: Option<PathBuf>,
     /// How log lines look: text, json, or auto (text on a terminal, json elsewhere)
     /// [default: auto]
     #[arg(long, value_name = "FORMAT", help_heading = "How it behaves")]
@@ -207,6 +211,8 @@ pub struct Settings {
     pub body_idle_max: Duration,
     /// The settings file, if there is one: accounts are read from it.
     pub config: Option<PathBuf>,
+    /// Where requests are logged: a file, or `-`.
+    pub access_log: Option<PathBuf>,
     /// Log filter.
     pub log: String,
     /// Log format.
@@ -295,6 +301,7 @@ impl Settings {
                     span.0
                 }),
             config: config.map(Path::to_path_buf),
+            access_log: layer.access_log,
             log: layer.log.unwrap_or_else(|| "info".to_owned()),
             log_format: layer.log_format.unwrap_or(LogFormat::Auto),
         };
@@ -462,6 +469,7 @@ impl Layer {
             head_deadline: self.head_deadline.or(below.head_deadline),
             send_idle_max: self.send_idle_max.or(below.send_idle_max),
             body_idle_max: self.body_idle_max.or(below.body_idle_max),
+            access_log: self.access_log.or(below.access_log),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
         }
