@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import requests
 from botocore.exceptions import ClientError
 
 from harness.content import KIB, MIB, content, digest
@@ -671,6 +672,18 @@ def test_a_request_that_sets_another_access_control_list_is_refused(s3, bucket):
     for acl in ("private", "bucket-owner-full-control"):
         s3.put_object(Bucket=bucket, Key="k", Body=b"x", ACL=acl)
         s3.put_object_acl(Bucket=bucket, Key="k", ACL=acl)
+
+
+def test_a_form_stores_its_file_when_its_policy_allows_it(server, bucket):
+    signer = server.client(signature_version="s3v4")
+    post = signer.generate_presigned_post(bucket, "user/${filename}", Conditions=[["content-length-range", 1, 10]])
+    assert requests.post(post["url"], post["fields"], files={"file": ("a.txt", b"content")}).status_code == 204
+    assert signer.get_object(Bucket=bucket, Key="user/a.txt")["Body"].read() == b"content"
+    large = requests.post(post["url"], post["fields"], files={"file": ("b.txt", b"x" * 100_000)})
+    assert large.status_code == 400 and "EntityTooLarge" in large.text
+    more = requests.post(post["url"], {**post["fields"], "acl": "private"}, files={"file": ("b.txt", b"x")})
+    assert more.status_code == 403 and "AccessDenied" in more.text
+    assert signer.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
 
 
 def test_an_operation_that_is_not_there_says_notimplemented(s3, bucket):

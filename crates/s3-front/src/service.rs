@@ -279,14 +279,8 @@ impl Inner {
         let target = &*progress.target.insert(target);
         if is_form_upload(&head.method, target, &head.headers) {
             progress.operation = Operation::PostObject.name();
-            let upload = FormUpload {
-                authenticator: self.authenticator(),
-                objects: &self.parts.objects,
-                target,
-                headers: &head.headers,
-                host: &host,
-                received: progress.noted.received.clone(),
-            };
+            let received = progress.noted.received.clone();
+            let upload = self.form_upload(&head, target, &host, received);
             return Box::pin(upload.answer(raw)).await;
         }
         if let Some(bucket) = &target.bucket {
@@ -312,9 +306,22 @@ impl Inner {
         progress.operation = operation.name();
         tracing::Span::current().record("operation", operation.name());
         progress.context = Some(Arc::clone(&context));
+        self.run(&head.method, target, operation, &context, body)
+            .await
+    }
+
+    /// Runs an operation that was admitted.
+    async fn run(
+        &self,
+        method: &Method,
+        target: &Target,
+        operation: Operation,
+        context: &ContextRef,
+        body: s3s::Body,
+    ) -> Result<Response<FrontBody>> {
         let call = config::Call {
             front: &self.front.acting_for(&context.caller),
-            context: &context,
+            context,
             target,
             operation,
         };
@@ -322,12 +329,12 @@ impl Inner {
             return answer;
         }
         let overrides = overrides::of_query(&target.query)?;
-        let request = s3s_request(&head.method, target, operation, &context, body)?;
+        let request = s3s_request(method, target, operation, context, body)?;
         let response = self.s3.call(request).await.map_err(|error| {
             tracing::error!(?error, "the operation gave no answer");
             FrontError::internal()
         })?;
-        let answer = finish(response, operation, &context).await;
+        let answer = finish(response, operation, context).await;
         let mut response = answer.map_err(|error| acl::name_malformed(operation, error))?;
         response.headers_mut().extend(overrides);
         Ok(response)
@@ -359,6 +366,23 @@ impl Inner {
             ids: &progress.ids,
         };
         Ok(Some(site.serve().await))
+    }
+
+    fn form_upload<'a>(
+        &'a self,
+        head: &'a request::Parts,
+        target: &'a Target,
+        host: &'a str,
+        received: crate::body::Received,
+    ) -> FormUpload<'a> {
+        FormUpload {
+            authenticator: self.authenticator(),
+            objects: &self.parts.objects,
+            target,
+            headers: &head.headers,
+            host,
+            received,
+        }
     }
 
     fn authenticator(&self) -> Authenticator<'_> {
