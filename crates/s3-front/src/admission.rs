@@ -196,7 +196,7 @@ impl Admission {
 
 /// What a request holds in memory at most, answers not counted: those are made as they are taken.
 fn memory_of(operation: Operation, size: u64) -> u64 {
-    if operation.streams_body() {
+    if operation.streams_body() || operation == Operation::PostObject {
         size.saturating_mul(2).min(UPLOAD_MEMORY_BYTES_MAX)
     } else if matches!(operation, Operation::CopyObject | Operation::UploadPartCopy) {
         UPLOAD_MEMORY_BYTES_MAX

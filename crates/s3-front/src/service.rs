@@ -279,8 +279,7 @@ impl Inner {
         let target = &*progress.target.insert(target);
         if is_form_upload(&head.method, target, &head.headers) {
             progress.operation = Operation::PostObject.name();
-            let received = progress.noted.received.clone();
-            let upload = self.form_upload(&head, target, &host, received);
+            let upload = self.form_upload(&head, target, &host, &progress.noted);
             return Box::pin(upload.answer(raw)).await;
         }
         if let Some(bucket) = &target.bucket {
@@ -373,7 +372,7 @@ impl Inner {
         head: &'a request::Parts,
         target: &'a Target,
         host: &'a str,
-        received: crate::body::Received,
+        noted: &'a Noted,
     ) -> FormUpload<'a> {
         FormUpload {
             authenticator: self.authenticator(),
@@ -381,7 +380,8 @@ impl Inner {
             target,
             headers: &head.headers,
             host,
-            received,
+            admission: &self.admission,
+            noted,
         }
     }
 

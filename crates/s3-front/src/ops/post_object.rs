@@ -18,10 +18,11 @@ use http_body_util::StreamBody;
 use s3s::dto::StreamingBlob;
 use strongroom_objects::{Objects, PutObject, PutObjectOutput, Tags};
 
+use crate::admission::Admission;
 use crate::auth::credentials::Caller;
 use crate::auth::form::FORM_AUTH_FIELDS;
 use crate::auth::{Authenticator, Payload, not_signed};
-use crate::body::{BodyPlan, Failure, RawBody, Received, number};
+use crate::body::{BodyPlan, Failure, RawBody, number};
 use crate::config::tags_of;
 use crate::context::{RequestContext, StreamedBody};
 use crate::convert::{
@@ -31,6 +32,7 @@ use crate::error::{FrontError, Result, escaped};
 use crate::form::fields::Fields;
 use crate::form::policy::Policy;
 use crate::form::{self, Form};
+use crate::noted::Noted;
 use crate::response::{FrontBody, text_body};
 use crate::route::Operation;
 use crate::target::{Target, percent_encode};
@@ -55,7 +57,8 @@ pub struct FormUpload<'a> {
     pub target: &'a Target,
     pub headers: &'a HeaderMap,
     pub host: &'a str,
-    pub received: Received,
+    pub admission: &'a Admission,
+    pub(crate) noted: &'a Noted,
 }
 
 /// Whether a request is an upload by form: one to a bucket that is not signed in another way. A form
@@ -82,6 +85,13 @@ impl FormUpload<'_> {
         let bucket = self.target.bucket.as_deref().unwrap_or_default();
         let mut form = Form::read(raw, &boundary, size).await?;
         let caller = self.authenticator.verify_form(&form.fields)?;
+        let _ = self.noted.requester.set(caller.owner());
+        // Only now: a place is for those who may be served.
+        let admitted = self
+            .admission
+            .enter(Operation::PostObject, &Method::POST, self.headers)
+            .await?;
+        let _ = self.noted.admitted.set(admitted);
         form.fields
             .set_file_name(&form.file_name, &FORM_AUTH_FIELDS);
         let policy = Policy::parse(form.fields.get("policy").unwrap_or(""))?;
@@ -122,9 +132,9 @@ impl FormUpload<'_> {
         let metadata = metadata_of(&form.fields);
         let tagging = form.fields.get("tagging").map(str::to_owned);
         let raw = form.into_file(failure.clone());
-        let (stream, trailer) = plan
-            .clone()
-            .stream(raw, failure.clone(), self.received.clone());
+        let (stream, trailer) =
+            plan.clone()
+                .stream(raw, failure.clone(), self.noted.received.clone());
         let body = StreamedBody {
             plan,
             failure: failure.clone(),
