@@ -61,7 +61,7 @@ operations! {
 
 impl Operation {
     /// Whether it is not about a bucket that must be there and be the caller's. Whatever is not named
-    /// here passes the gate of [`crate::access`].
+    /// here passes the gate of `access`.
     #[must_use]
     pub const fn needs_no_bucket(self) -> bool {
         matches!(self, Self::ListBuckets | Self::CreateBucket)

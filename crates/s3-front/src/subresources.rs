@@ -1,7 +1,7 @@
 //! The operations on sub-resources that are configurations: which request is which of them.
 //!
 //! One table: method, level, sub-resource, operation, and the other parameters it takes. These
-//! operations are answered in [`crate::config`] and not through `s3s`, whose reader skips elements it
+//! operations are answered in `config` and not through `s3s`, whose reader skips elements it
 //! does not know.
 
 use http::Method;

@@ -67,7 +67,7 @@ pub struct Layer {
     /// Region that clients sign for [default: us-east-1]
     #[arg(long, value_name = "NAME", help_heading = "How it is reached")]
     pub region: Option<String>,
-    /// Domain below which host names are buckets served as websites: <bucket>.<domain>. No websites
+    /// Domain below which host names are buckets served as websites: BUCKET.DOMAIN. No websites
     /// without
     #[arg(long, value_name = "DOMAIN", help_heading = "How it is reached")]
     pub website_domain: Option<String>,
