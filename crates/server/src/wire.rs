@@ -134,7 +134,7 @@ fn open_disks(settings: &Settings, parts: &Parts) -> Result<OpenStore, String> {
 fn front(settings: &Settings, parts: Parts, objects: Objects) -> Arc<dyn S3> {
     let front = FrontSettings {
         region: settings.region.clone(),
-        base_domain: None,
+        base_domain: settings.domain.clone(),
         website_domain: settings.website_domain.clone(),
     };
     Arc::new(Front(FrontService::with_admission(

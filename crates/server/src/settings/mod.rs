@@ -10,6 +10,7 @@
 //! - Relative paths are relative to the working directory, whichever source they come from.
 
 mod accounts;
+mod domains;
 mod sources;
 mod text;
 mod tls;
@@ -71,6 +72,11 @@ pub struct Layer {
     /// without
     #[arg(long, value_name = "DOMAIN", help_heading = "How it is reached")]
     pub website_domain: Option<String>,
+    /// Domain below which host names are buckets, so that clients may use virtual-hosted addresses:
+    /// with s3.example.com, photos.s3.example.com is the bucket photos. Path-style addresses work
+    /// either way
+    #[arg(long, value_name = "NAME", help_heading = "How it is reached")]
+    pub domain: Option<String>,
     /// Most connections held at once on the S3 port; more wait to be accepted [default: 4096]
     #[arg(long, value_name = "COUNT", help_heading = "How it is reached")]
     pub connections_max: Option<u32>,
@@ -179,6 +185,8 @@ pub struct Settings {
     /// What clients sign for.
     pub region: String,
     pub website_domain: Option<String>,
+    /// Below which host names are buckets.
+    pub domain: Option<String>,
     /// Most connections of the S3 port.
     pub connections_max: usize,
     /// What is done at once.
@@ -277,6 +285,7 @@ impl Settings {
                 .map_or(loopback(9001), |address| address.0),
             region: layer.region.unwrap_or_else(|| "us-east-1".to_owned()),
             website_domain: layer.website_domain,
+            domain: layer.domain,
             connections_max: layer.connections_max.unwrap_or(4096) as usize,
             limits: AdmissionLimits {
                 reads_max: layer.reads_max.unwrap_or(1024) as usize,
@@ -325,7 +334,7 @@ impl Settings {
                 self.region
             ));
         }
-        check_domain("website_domain", self.website_domain.as_deref())?;
+        domains::check(self.domain.as_deref(), self.website_domain.as_deref())?;
         let connections_max = CONNECTIONS_MAX_MAX as usize;
         if self.connections_max == 0 || self.connections_max > connections_max {
             return bad(format!(
@@ -446,6 +455,7 @@ impl Layer {
             address: self.address.or(below.address),
             admin_address: self.admin_address.or(below.admin_address),
             region: self.region.or(below.region),
+            domain: self.domain.or(below.domain),
             website_domain: self.website_domain.or(below.website_domain),
             connections_max: self.connections_max.or(below.connections_max),
             tls_certificate: self.tls_certificate.or(below.tls_certificate),
@@ -526,23 +536,6 @@ fn absolute(path: &Path) -> Result<PathBuf, BadSettings> {
         }
     }
     Ok(clean)
-}
-
-/// Below a domain every label is a bucket, so it must be one that a client could send.
-fn check_domain(setting: &str, domain: Option<&str>) -> Result<(), BadSettings> {
-    let is_label = |label: &str| {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        !label.is_empty() && label.len() <= 63 && label.chars().all(fits)
-    };
-    match domain {
-        Some(domain) if domain.len() > 253 || !domain.split('.').all(is_label) => {
-            Err(BadSettings(format!(
-                "{setting} is `{domain}`: use a host name in lower case without port, such as \
-                 s3-website.example.com"
-            )))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
