@@ -89,14 +89,19 @@ def test_a_plain_bucket_is_planned_created_tagged_refreshed_and_destroyed(s3):
     s3.get_waiter("bucket_not_exists").wait(Bucket=bucket)
 
 
-def test_force_destroy_is_told_that_versions_are_not_there_yet(s3, bucket):
-    """With `force_destroy` the provider lists versions to delete them: it stops with the reason, and
-    no object is lost. To be turned round with versioning."""
-    s3.put_object(Bucket=bucket, Key="kept", Body=b"x")
-    with pytest.raises(ClientError) as caught:
-        s3.list_object_versions(Bucket=bucket)
-    assert caught.value.response["Error"]["Code"] == "NotImplemented"
-    assert s3.get_object(Bucket=bucket, Key="kept")["Body"].read() == b"x"
+def test_force_destroy_empties_the_bucket_by_its_versions(s3, bucket):
+    """With `force_destroy` the provider lists versions page by page and deletes each by its id (VE28)."""
+    keys = ["a/b", "c d+e", "\u00fc"]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    found = []
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, PaginationConfig={"PageSize": 2}):
+        versions = [{"Key": v["Key"], "VersionId": v["VersionId"]} for v in page.get("Versions", [])]
+        found += versions
+        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
+        assert "Errors" not in answer
+    assert [(v["Key"], v["VersionId"]) for v in found] == [(key, "null") for key in keys]
+    s3.delete_bucket(Bucket=bucket)
 
 
 def test_a_bucket_that_went_away_is_seen_as_gone_by_every_read(s3):
