@@ -51,6 +51,9 @@ def test_s5cmd_copies_syncs_and_removes_a_tree(s5cmd, s3, tmp_path):
     (tmp_path / "tree/new").write_bytes(b"new")
     s5cmd("sync", "--delete", "tree/", "s3://five/up/")
     assert stored(s3, "five", "up/") == tree(tmp_path / "tree")
+    # Names with spaces travel as `+` in the source of a copy.
+    s5cmd("sync", "s3://five/up/*", "s3://five/copied/")
+    assert stored(s3, "five", "copied/") == tree(tmp_path / "tree")
     # A file of commands, many at once.
     lines = "".join(f"cp tree/new s3://five/batch/{number}\n" for number in range(300))
     (tmp_path / "commands").write_text(lines)
