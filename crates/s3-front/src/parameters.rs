@@ -23,7 +23,8 @@ const NUMBERS: [&str; 6] = [
 const FLAGS: [&str; 1] = ["fetch-owner"];
 /// Headers whose value is one of a few words, or a list of them (PR05).
 const WORDS: [(&str, &[&str]); 2] = [
-    ("x-amz-checksum-mode", &["ENABLED"]),
+    // In lower case from the AWS SDK for C++.
+    ("x-amz-checksum-mode", &["ENABLED", "enabled"]),
     ("x-amz-optional-object-attributes", &["RestoreStatus"]),
 ];
 
@@ -135,7 +136,7 @@ mod tests {
     fn an_unknown_word_in_a_header_is_refused_by_name() {
         // PR05
         let mut headers = HeaderMap::new();
-        headers.insert("x-amz-checksum-mode", "enabled".parse().unwrap());
+        headers.insert("x-amz-checksum-mode", "DISABLED".parse().unwrap());
         let error = check(&target("/b/k"), &headers).unwrap_err();
         assert_eq!(error.code, "InvalidArgument");
         assert_eq!(error.fields[0].1, "x-amz-checksum-mode");
