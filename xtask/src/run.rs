@@ -76,9 +76,28 @@ pub fn cargo(words: &[&str]) -> Command {
 pub fn must(name: &str, command: &mut Command, limit: Duration) -> Result<Vec<String>> {
     let output = output(name, command, limit, Echo::Show)?;
     if !output.status.success() {
-        bail!("{name} failed ({})", output.status);
+        // A log of megabytes hides its few lines of failure: they are said again at its end.
+        let failures = failures(&output.lines).join("\n");
+        bail!("{name} failed ({})\n{failures}", output.status);
     }
     Ok(output.lines)
+}
+
+/// Lines said again of a command that failed.
+const FAILURES_MAX: usize = 60;
+
+/// The lines in which cargo's tests, pytest and our own tools name what failed.
+fn failures(lines: &[String]) -> Vec<&str> {
+    lines
+        .iter()
+        .map(|line| line.trim_end())
+        .filter(|line| {
+            let cargo = line.starts_with("test ") && line.ends_with("... FAILED");
+            let pytest = line.starts_with("FAILED ") || line.starts_with("ERROR ");
+            cargo || pytest || line.starts_with("test result: FAILED") || line.starts_with("error")
+        })
+        .take(FAILURES_MAX)
+        .collect()
 }
 
 /// Runs `command` and returns what it said. Fails when it can not start or the limit passes.
@@ -170,4 +189,23 @@ pub fn have(program: &str) -> bool {
 /// Minutes as a duration.
 pub const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_that_name_a_failure_are_found_and_no_others() {
+        let said = [
+            "test a::b ... ok",
+            "test a::c ... FAILED",
+            "test result: FAILED. 1 passed; 1 failed",
+            "the word FAILED in the middle",
+            "FAILED tests/test_x.py::test_y - assert 1 == 2",
+            "thread 'case' panicked at crates/meta/src/contract/scan.rs:72:13:",
+        ]
+        .map(str::to_owned);
+        assert_eq!(failures(&said), [&said[1], &said[2], &said[4]]);
+    }
 }
