@@ -10,14 +10,15 @@
 //! - The file is mode 0600 from its first byte, and durable before the secret is used.
 //! - A generated secret is shown once, by the caller, and only on a terminal. It is never logged.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use strongroom_admin_server::RootCredentials;
 use strongroom_base::Random;
 
+use crate::private_file;
 use crate::settings::{BadSettings, Environment, Settings};
 
 /// Section of the file, and the profile that clients name.
@@ -281,7 +282,7 @@ fn generate(path: &Path, random: &dyn Random) -> Result<(RootCredentials, Source
          [{PROFILE}]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
         credentials.access_key, credentials.secret_key
     );
-    write_private(path, &text).map_err(|error| {
+    private_file::create(path, &text).map_err(|error| {
         BadSettings(format!(
             "cannot write the credentials file {}: {error}; set credentials to a path that can be \
              written",
@@ -303,34 +304,6 @@ fn draw(random: &dyn Random, alphabet: &[u8], count: usize) -> String {
         .iter()
         .map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()]))
         .collect()
-}
-
-/// Creates `path`, which must not exist, and makes it durable. Written under another name first, so
-/// that a crash leaves no half of a secret.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = folder.join(name);
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    // A second process that got here first keeps its file: a link does not replace.
-    std::fs::hard_link(&new, path)?;
-    std::fs::remove_file(&new)?;
-    File::open(folder)?.sync_all()
 }
 
 /// The first line of a file, without what ends it.

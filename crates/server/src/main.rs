@@ -17,6 +17,7 @@ mod http_port;
 mod logging;
 mod port_metrics;
 mod ports;
+mod private_file;
 mod refusal;
 mod reload;
 mod request_metrics;

@@ -5,10 +5,8 @@
 //! made at each start, for the names and addresses of that start. Nothing here is for a store that
 //! others rely on: whoever reads the authority's key can pose as any server to whoever trusts it.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -19,6 +17,7 @@ use strongroom_base::Clock;
 use time::{Duration, OffsetDateTime};
 
 use super::KeyPairFiles;
+use crate::private_file;
 
 /// The folder beside the credentials.
 const FOLDER: &str = "tls-development";
@@ -83,8 +82,8 @@ impl Development {
             .map_err(|error| cannot(&error))?;
         let files = self.files();
         let chain = certificate.pem() + &authority;
-        write_private(&files.key, &key.serialize_pem()).map_err(|error| cannot(&error))?;
-        write_private(&files.certificate, &chain).map_err(|error| cannot(&error))?;
+        private_file::replace(&files.key, &key.serialize_pem()).map_err(|error| cannot(&error))?;
+        private_file::replace(&files.certificate, &chain).map_err(|error| cannot(&error))?;
         Ok(files)
     }
 
@@ -95,7 +94,7 @@ impl Development {
             Ok(text) => KeyPair::from_pem(&text)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = KeyPair::generate()?;
-                write_private(&key_path, &key.serialize_pem())?;
+                private_file::replace(&key_path, &key.serialize_pem())?;
                 key
             }
             Err(error) => return Err(error.into()),
@@ -105,7 +104,7 @@ impl Development {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let text = params.self_signed(&key)?.pem();
-                write_private(&path, &text)?;
+                private_file::replace(&path, &text)?;
                 text
             }
             Err(error) => return Err(error.into()),
@@ -166,23 +165,6 @@ fn names(addresses: &[SocketAddr]) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "*.localhost".to_owned()];
     names.extend(ips.iter().map(IpAddr::to_string));
     names
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)
 }
 
 #[cfg(test)]
