@@ -11,8 +11,8 @@ use futures::channel::oneshot;
 use strongroom_base::{Clock, tasks};
 use strongroom_meta::stamp::StampIssuer;
 use strongroom_meta::{
-    Error, ErrorKind, InlinePlace, MetaStore, Page, Record, Result, SCAN_LIMIT_MAX, Stamp,
-    Transaction,
+    Error, ErrorKind, InlinePlace, LogExtent, MetaStore, Page, Record, Result, SCAN_LIMIT_MAX,
+    Stamp, Transaction, Trimmed,
 };
 use strongroom_zones::{LogReader, LogStatus, Store, checksum64};
 
@@ -230,5 +230,27 @@ impl MetaStore for LsmMeta {
         tasks::timeout(self.deadline, wait)
             .await
             .unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn log_extent(&self) -> Result<LogExtent> {
+        if let Err(why) = self.ready() {
+            return Err(Error::new(ErrorKind::Unavailable, why));
+        }
+        let log = self.log.clone();
+        let measured = tasks::blocking(move || (log.first(), log.size_bytes())).await;
+        let newest = self.log.status().acknowledged;
+        match measured {
+            (Some(first), bytes) => Ok(LogExtent {
+                first,
+                newest,
+                bytes,
+            }),
+            _ => Err(Error::new(ErrorKind::Unavailable, "no log is in reach")),
+        }
+    }
+
+    async fn trim(&self, _through: u64) -> Result<Trimmed> {
+        let why = "trimming the log is not possible yet: nothing was removed";
+        Err(Error::new(ErrorKind::Unavailable, why))
     }
 }

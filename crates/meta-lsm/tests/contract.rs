@@ -61,6 +61,12 @@ impl MetaStore for InFolder {
     async fn transact(&self, transaction: strongroom_meta::Transaction) -> Result<(), Error> {
         self.meta.transact(transaction).await
     }
+    async fn log_extent(&self) -> Result<strongroom_meta::LogExtent, Error> {
+        self.meta.log_extent().await
+    }
+    async fn trim(&self, through: u64) -> Result<strongroom_meta::Trimmed, Error> {
+        self.meta.trim(through).await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,8 @@ where
         inline::moved_content_leaves_a_record_that_stays,
         inline::content_goes_with_its_record,
         inline::reader_never_gets_other_content,
+        inline::records_with_inline_content_are_found_up_to_a_batch,
+        inline::trim_refuses_while_a_record_holds_inline_content_there,
         stamps::stamps_grow_within_and_across_transactions,
         stamps::stamps_follow_the_clock_but_never_back,
         stamps::clock_far_ahead_does_not_latch_stamps,

@@ -200,6 +200,34 @@ pub struct Transaction {
     pub durable: Vec<Durability>,
 }
 
+/// Where the log that holds inline content begins and ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogExtent {
+    /// Number of the first batch kept; 1 while nothing was trimmed.
+    pub first: u64,
+    /// Number of the last batch; 0 when there is none.
+    pub newest: u64,
+    /// Bytes of the largest copy of the log.
+    pub bytes: u64,
+}
+
+/// A page of records with inline content.
+#[derive(Clone, Debug, Default)]
+pub struct InlinePage {
+    pub records: Vec<(Vec<u8>, Record)>,
+    /// The key to go on after; `None` when the last record was looked at.
+    pub next: Option<Vec<u8>>,
+}
+
+/// What a trim left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Number of the first batch kept.
+    pub first: u64,
+    /// Bytes given back, of the copy of the log that gave back most.
+    pub bytes: u64,
+}
+
 /// The store. Shared; every method may be called at once from many tasks.
 #[async_trait]
 pub trait MetaStore: Send + Sync + 'static {
@@ -232,6 +260,53 @@ pub trait MetaStore: Send + Sync + 'static {
     /// `BlobLost` when a blob's bytes are no longer durable enough, `TooLarge`, `Full`, `Unavailable`,
     /// `Corrupt`, or whatever the decision returned.
     async fn transact(&self, transaction: Transaction) -> Result<()>;
+
+    /// Where the log begins and ends, and how large it is.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn log_extent(&self) -> Result<LogExtent>;
+
+    /// Records whose key starts with `prefix` and is greater than `after` (when given) and whose
+    /// inline content lies in batches up to `through`: at most `limit` of them, and at most
+    /// [`SCAN_LIMIT_MAX`] records looked at, in one snapshot. Records that move meanwhile may be
+    /// missed by a walk over pages: only [`MetaStore::trim`] decides that none is left.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    async fn inline_records(
+        &self,
+        prefix: &[u8],
+        through: u64,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<InlinePage> {
+        let page = self.scan(prefix, after, SCAN_LIMIT_MAX).await?;
+        Ok(inline_page(page, through, limit))
+    }
+
+    /// Gives back log that holds nothing but batches up to `through`, as far as it goes: some of it
+    /// may be kept. Afterwards inline content there is gone. May take minutes; dropping the future
+    /// does not end it. Doing it again is fine.
+    ///
+    /// # Errors
+    /// `Unavailable` with the reason, and nothing is given back: a record holds inline content
+    /// there, or what would replace the log is not whole in every place it must be.
+    async fn trim(&self, through: u64) -> Result<Trimmed>;
+}
+
+/// The records of `page` with inline content in batches up to `through`, at most `limit`.
+fn inline_page(page: Page, through: u64, limit: usize) -> InlinePage {
+    let last = page.records.last().map(|(key, _)| key.clone());
+    let next = last.filter(|_| page.more);
+    let holds = |record: &Record| record.inline.is_some_and(|place| place.batch <= through);
+    let mut found = page.records.into_iter().filter(|(_, record)| holds(record));
+    let records: Vec<_> = found.by_ref().take(limit.max(1)).collect();
+    let next = match found.next() {
+        Some(_) => records.last().map(|(key, _)| key.clone()),
+        None => next,
+    };
+    InlinePage { records, next }
 }
 
 /// Runs `decide` as a transaction and hands back what its last run answered.

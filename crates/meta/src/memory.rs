@@ -20,8 +20,8 @@ use strongroom_base::Clock;
 use crate::resolve::{Change, resolve};
 use crate::stamp::StampIssuer;
 use crate::{
-    Error, ErrorKind, InlinePlace, MetaStore, Page, Reads, Record, Result, Revision,
-    SCAN_LIMIT_MAX, Stamp, Transaction,
+    Error, ErrorKind, InlinePlace, LogExtent, MetaStore, Page, Reads, Record, Result, Revision,
+    SCAN_LIMIT_MAX, Stamp, Transaction, Trimmed,
 };
 
 /// A metadata store that forgets everything when dropped.
@@ -38,6 +38,7 @@ impl MemoryMeta {
             records: BTreeMap::new(),
             contents: HashMap::new(),
             revision_last: Revision(0),
+            first: 1,
             stamps: StampIssuer::new(Stamp(0), clock.now()),
         };
         Arc::new(Self {
@@ -116,6 +117,29 @@ impl MetaStore for MemoryMeta {
         state.apply(changes, revision);
         Ok(())
     }
+
+    async fn log_extent(&self) -> Result<LogExtent> {
+        let state = self.lock();
+        Ok(LogExtent {
+            first: state.first,
+            newest: state.revision_last.0,
+            bytes: state.contents.values().map(|c| c.len() as u64).sum(),
+        })
+    }
+
+    async fn trim(&self, through: u64) -> Result<Trimmed> {
+        let mut state = self.lock();
+        let through = through.min(state.revision_last.0);
+        let holds = |record: &Record| record.inline.is_some_and(|place| place.batch <= through);
+        if let Some((_, record)) = state.records.iter().find(|(_, record)| holds(record)) {
+            let batch = record.inline.map_or(0, |place| place.batch);
+            let message = format!("a record holds inline content in batch {batch}");
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
+        state.first = state.first.max(through + 1);
+        let first = state.first;
+        Ok(Trimmed { first, bytes: 0 })
+    }
 }
 
 struct State {
@@ -123,6 +147,8 @@ struct State {
     /// Inline content by the batch and offset of its place.
     contents: HashMap<(u64, u32), Bytes>,
     revision_last: Revision,
+    /// The first batch that was not trimmed.
+    first: u64,
     stamps: StampIssuer,
 }
 

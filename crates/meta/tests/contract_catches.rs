@@ -225,6 +225,12 @@ impl MetaStore for Faulty {
         }
         self.inner.transact(transaction).await
     }
+    async fn log_extent(&self) -> Result<strongroom_meta::LogExtent> {
+        self.inner.log_extent().await
+    }
+    async fn trim(&self, through: u64) -> Result<strongroom_meta::Trimmed> {
+        self.inner.trim(through).await
+    }
 }
 
 /// Says nothing of a panic in a thread of a case: it is what the test asks for, and its trace would

@@ -66,6 +66,12 @@ impl MetaStore for Interrupted {
         }
         self.inner.transact(transaction).await
     }
+    async fn log_extent(&self) -> strongroom_meta::Result<strongroom_meta::LogExtent> {
+        self.inner.log_extent().await
+    }
+    async fn trim(&self, through: u64) -> strongroom_meta::Result<strongroom_meta::Trimmed> {
+        self.inner.trim(through).await
+    }
 }
 
 struct Store {

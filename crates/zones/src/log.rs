@@ -418,6 +418,25 @@ impl LogReader {
         self.0.chain_checksum(number)
     }
 
+    /// Number of the first batch that a log which is the truth still holds; `None` while no such
+    /// log is in reach, or it holds none.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        let trusted = self.0.truth.read().expect("no holder panics").members;
+        let logs = bits(trusted).filter_map(|member| self.0.log(member));
+        logs.filter_map(|log| log.first().ok().flatten()).min()
+    }
+
+    /// Bytes of the largest log in service.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        let trusted = self.0.truth.read().expect("no holder panics").members;
+        let logs = bits(trusted).filter_map(|member| self.0.log(member));
+        logs.filter_map(|log| log.size_bytes().ok())
+            .max()
+            .unwrap_or(0)
+    }
+
     /// How many members are a majority.
     #[must_use]
     pub fn majority(&self) -> usize {

@@ -317,6 +317,37 @@ impl MemberLog {
         Ok(0)
     }
 
+    /// Number of the first batch kept; `None` when there is no batch.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn first(&self) -> io::Result<Option<u64>> {
+        let files = self.files.read().expect("no holder panics").clone();
+        for file in &files {
+            if self.begins_well(file)? || self.spot_count(file)? > 0 {
+                return Ok(Some(file.name.first));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the first batch of a file is where it belongs: tells that a file is not empty
+    /// without reading all of it.
+    fn begins_well(&self, file: &LogFile) -> io::Result<bool> {
+        let mut bytes = vec![0; BATCH_HEADER_SIZE_BYTES];
+        let read = file.file.read_at(0, &mut bytes)?;
+        Ok(self.own_header(file.name.first, &bytes[..read]).is_some())
+    }
+
+    /// Bytes of all files.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn size_bytes(&self) -> io::Result<u64> {
+        let files = self.files.read().expect("no holder panics").clone();
+        files.iter().map(|file| file.file.len()).sum()
+    }
+
     /// Batches of a file, holes included; scans it when nobody did.
     fn spot_count(&self, file: &LogFile) -> io::Result<usize> {
         let count = |file: &LogFile| {

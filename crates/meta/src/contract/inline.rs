@@ -10,7 +10,7 @@ use bytes::Bytes;
 use strongroom_base::{ManualClock, tasks};
 
 use super::{Store, TASK_COUNT, commit, delete, give_way, kind, number, put, record};
-use crate::{ErrorKind, INLINE_SIZE_BYTES_MAX, InlinePlace, Write};
+use crate::{ErrorKind, INLINE_SIZE_BYTES_MAX, InlinePage, InlinePlace, Write};
 
 /// Content that differs in every byte position from that of another seed.
 fn content(seed: u64, size: usize) -> Bytes {
@@ -204,4 +204,83 @@ pub async fn reader_never_gets_other_content(store: &Store, _: &Arc<ManualClock>
     }
     writer.await.expect("writer");
     assert!(read(store, "k").await == content(TASK_COUNT, 3000));
+}
+
+/// All pages of the records with inline content up to `through`, `limit` at a time.
+async fn walk_inline(store: &Store, through: u64, limit: usize) -> Vec<Vec<u8>> {
+    let (mut found, mut after) = (Vec::new(), None::<Vec<u8>>);
+    loop {
+        let page = store.inline_records(b"i/", through, after.as_deref(), limit);
+        let InlinePage { records, next } = page.await.expect("a page");
+        assert!(records.len() <= limit, "{} of {limit}", records.len());
+        found.extend(records.into_iter().map(|(key, _)| key));
+        match next {
+            Some(next) => after = Some(next),
+            None => return found,
+        }
+    }
+}
+
+pub async fn records_with_inline_content_are_found_up_to_a_batch(
+    store: &Store,
+    _: &Arc<ManualClock>,
+) {
+    assert!(walk_inline(store, u64::MAX, 3).await.is_empty());
+    for index in 0..10u64 {
+        let key = [b"i/", &number(index)[..]].concat();
+        commit(store, vec![put_inline(&key, content(index, 100))])
+            .await
+            .expect("commit");
+        let key = [b"i/", &number(index)[..], b"plain"].concat();
+        commit(store, vec![put(key, "")]).await.expect("commit");
+    }
+    commit(store, vec![put_inline("j", content(1, 10))])
+        .await
+        .expect("commit");
+    let key = |index: u64| [b"i/", &number(index)[..]].concat();
+    let sixth = place(store, key(5)).await.expect("a place").batch;
+    for limit in [1, 2, 5, 6, 7, 100] {
+        let expected: Vec<Vec<u8>> = (0..6).map(key).collect();
+        assert_eq!(walk_inline(store, sixth, limit).await, expected);
+        assert_eq!(walk_inline(store, u64::MAX, limit).await.len(), 10);
+    }
+    commit(store, vec![put(key(0), "plain now"), delete(key(1))])
+        .await
+        .expect("commit");
+    assert_eq!(walk_inline(store, sixth, 3).await.len(), 4);
+}
+
+/// H25: what a record still holds is never given back, wherever the record is.
+pub async fn trim_refuses_while_a_record_holds_inline_content_there(
+    store: &Store,
+    _: &Arc<ManualClock>,
+) {
+    let kept = content(7, 3000);
+    commit(store, vec![put_inline("k", kept.clone())])
+        .await
+        .expect("commit");
+    commit(store, vec![move_inline("k", "moved"), delete("k")])
+        .await
+        .expect("commit");
+    for index in 0..5u64 {
+        commit(store, vec![put(number(index), "")])
+            .await
+            .expect("commit");
+    }
+    let before = store.log_extent().await.expect("an extent");
+    assert!(
+        before.first <= before.newest && before.newest >= 7,
+        "{before:?}"
+    );
+    let batch = place(store, "moved").await.expect("a place").batch;
+    for through in [batch, batch + 1, before.newest, u64::MAX] {
+        let refused = store.trim(through).await;
+        assert_eq!(kind(refused), Some(ErrorKind::Unavailable), "{through}");
+    }
+    let after = store.log_extent().await.expect("an extent");
+    assert_eq!(
+        after.first, before.first,
+        "a refused trim gives nothing back"
+    );
+    assert!(read(store, "moved").await == kept);
 }

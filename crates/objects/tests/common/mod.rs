@@ -52,6 +52,12 @@ impl MetaStore for Counting {
         self.transactions.fetch_add(1, Ordering::SeqCst);
         self.inner.transact(transaction).await
     }
+    async fn log_extent(&self) -> strongroom_meta::Result<strongroom_meta::LogExtent> {
+        self.inner.log_extent().await
+    }
+    async fn trim(&self, through: u64) -> strongroom_meta::Result<strongroom_meta::Trimmed> {
+        self.inner.trim(through).await
+    }
 }
 
 pub struct World {
