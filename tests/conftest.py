@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def server(tmp_path_factory):
     yield server
     server.stop()
     server.check_log()
+    # A run of all tests would leave tens of gigabytes; what failed stays.
+    shutil.rmtree(server.folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -34,6 +34,9 @@ pub struct Output {
 pub enum Echo {
     /// Print it as it comes, and keep it.
     Show,
+    /// Print what tells something of a test program: figures, what is skipped, results that are not
+    /// empty, and all of a failure. Keep everything.
+    Brief,
     /// Only keep it; standard error still shows.
     Keep,
     /// Only keep it. Standard error is hidden too.
@@ -74,13 +77,41 @@ pub fn cargo(words: &[&str]) -> Command {
 
 /// Runs `command`, shows its output, and fails unless it succeeds within `limit`.
 pub fn must(name: &str, command: &mut Command, limit: Duration) -> Result<Vec<String>> {
-    let output = output(name, command, limit, Echo::Show)?;
+    must_echo(name, command, limit, Echo::Show)
+}
+
+/// As [`must`], and `echo` says what is shown.
+pub fn must_echo(
+    name: &str,
+    command: &mut Command,
+    limit: Duration,
+    echo: Echo,
+) -> Result<Vec<String>> {
+    let output = output(name, command, limit, echo)?;
     if !output.status.success() {
         // A log of megabytes hides its few lines of failure: they are said again at its end.
         let failures = failures(&output.lines).join("\n");
         bail!("{name} failed ({})\n{failures}", output.status);
     }
     Ok(output.lines)
+}
+
+/// Whether a line of a test program tells nothing once all is well: names of what passed, and the
+/// traces of panics that a test asked for.
+fn is_noise(line: &str) -> bool {
+    const BEGINS: [&str; 9] = [
+        " ",
+        "running ",
+        "successes:",
+        "---- ",
+        "thread '",
+        "stack backtrace:",
+        "note: ",
+        "contract case ",
+        "test result: ok. 0 passed; 0 failed; 0 ignored",
+    ];
+    let passed = line.starts_with("test ") && line.ends_with("... ok");
+    line.trim().is_empty() || passed || BEGINS.iter().any(|begin| line.starts_with(begin))
 }
 
 /// Lines said again of a command that failed.
@@ -120,12 +151,18 @@ pub fn output(name: &str, command: &mut Command, limit: Duration, echo: Echo) ->
     let pipe = child.stdout.take().expect("standard output is piped");
     let reader = std::thread::spawn(move || {
         let mut lines = Vec::new();
+        let mut in_failure = false;
         for line in BufReader::new(pipe)
             .split(b'\n')
             .map_while(std::result::Result::ok)
         {
             let line = String::from_utf8_lossy(&line).into_owned();
-            if echo == Echo::Show {
+            if line.starts_with("failures:") {
+                in_failure = true;
+            } else if line.starts_with("test result:") {
+                in_failure = false;
+            }
+            if echo == Echo::Show || echo == Echo::Brief && (in_failure || !is_noise(&line)) {
                 println!("{line}");
             }
             lines.push(line);
@@ -207,5 +244,24 @@ mod tests {
         ]
         .map(str::to_owned);
         assert_eq!(failures(&said), [&said[1], &said[2], &said[4]]);
+    }
+
+    #[test]
+    fn figures_results_skips_and_failures_are_shown_and_passes_are_not() {
+        let shown = [
+            "crash replay: 27484 points, 0 lost",
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured",
+            "test a::b ... ignored, needs root",
+            "test a::c ... FAILED",
+        ];
+        assert!(!shown.iter().any(|line| is_noise(line)));
+        let hidden = [
+            "test a::b ... ok",
+            "successes:",
+            "    a::b",
+            "",
+            "  14: start",
+        ];
+        assert!(hidden.iter().all(|line| is_noise(line)));
     }
 }

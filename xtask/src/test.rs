@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::run::{cargo, command, have, job, minutes, must, root};
+use crate::run::{Echo, cargo, command, have, job, minutes, must, must_echo, root};
 use crate::{client_tools, conformance, package, planted, python};
 
 /// How large the tests are.
@@ -60,7 +60,8 @@ pub fn test(size: Size) -> Result<()> {
             "--show-output",
         ];
         let mut run = cargo(&words);
-        let lines = must("cargo test", with_scale(&mut run, size), size.limit(40))?;
+        let run = with_scale(&mut run, size);
+        let lines = must_echo("cargo test", run, size.limit(40), Echo::Brief)?;
         count_cargo(&lines, &mut count);
         Ok(())
     })?;

@@ -14,6 +14,8 @@ pub(crate) struct Noted {
     pub(crate) received: Received,
     pub(crate) requester: OnceLock<Owner>,
     pub(crate) admitted: OnceLock<Admitted>,
+    /// Known before it is let in, so that what is refused is logged by its name.
+    pub(crate) operation: OnceLock<&'static str>,
 }
 
 impl Noted {

@@ -189,6 +189,10 @@ impl FrontService {
         let mut response = match Box::pin(work).await {
             Ok(response) => response,
             Err(error) => {
+                if let Some(name) = progress.noted.operation.get() {
+                    progress.operation = name;
+                    span.record("operation", name);
+                }
                 let error = self.explained(error, &mut progress, &method);
                 error_code = Some(error.code.to_string());
                 error_response(&error, &method, &path, &ids)
@@ -415,6 +419,7 @@ impl Inner {
         headers::refuse_unknown(&headers)?;
         refuse_forms(method, &headers)?;
         let operation = route::resolve(method, target, &headers)?;
+        let _ = noted.operation.set(operation.name());
         headers::refuse_misplaced(operation, &headers)?;
         parameters::check(target, &headers)?;
         parameters::refuse_conditions(operation, method, &headers)?;

@@ -394,7 +394,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Names and folders are distinct, none lies in another, and the credentials lie in none.
+    /// Names and folders are distinct, none lies in another, and no file of another kind lies in one.
     fn check_folders(&self) -> Result<(), BadSettings> {
         let bad = |text: String| Err(BadSettings(text));
         let mut folders: Vec<(&str, PathBuf)> = Vec::new();
@@ -430,17 +430,21 @@ impl Settings {
                 folders.len()
             ));
         }
-        let credentials = absolute(&self.credentials)?;
-        match folders
-            .iter()
-            .find(|(_, folder)| credentials.starts_with(folder))
-        {
-            Some((zone, _)) => bad(format!(
-                "the credentials file {} lies in zone {zone}: set credentials to a path outside \
-                 the zones",
-                credentials.display()
-            )),
-            None => Ok(()),
+        let refuse = |what: &str, path: &Path, setting: &str| {
+            let path = absolute(path)?;
+            match folders.iter().find(|(_, folder)| path.starts_with(folder)) {
+                Some((zone, _)) => bad(format!(
+                    "the {what} {} lies in zone {zone}: set {setting} to a path outside the zones",
+                    path.display()
+                )),
+                None => Ok(()),
+            }
+        };
+        refuse("credentials file", &self.credentials, "credentials")?;
+        match &self.access_log {
+            // A dash is standard output.
+            Some(path) if path.as_os_str() != "-" => refuse("access log", path, "access_log"),
+            _ => Ok(()),
         }
     }
 }

@@ -150,6 +150,23 @@ fn a_credentials_file_inside_a_zone_is_refused() {
 }
 
 #[test]
+fn an_access_log_inside_a_zone_is_refused_and_standard_output_is_not_a_path() {
+    let logging = |path: &str| Layer {
+        access_log: Some(path.into()),
+        ..flags(&["a=/y"])
+    };
+    assert!(refusal(logging("/y/access.log")).contains("outside the zones"));
+    let here = std::env::current_dir().unwrap();
+    let zone = format!("a={}", here.display());
+    let layer = Layer {
+        access_log: Some("-".into()),
+        credentials: Some("/x/cred".into()),
+        ..flags(&[&zone])
+    };
+    Settings::resolve(layer, None, &Environment::new()).unwrap();
+}
+
+#[test]
 fn values_that_parse_but_make_no_sense_are_refused() {
     let address = Some("127.0.0.1:9001".parse().unwrap());
     assert!(
