@@ -67,6 +67,11 @@ pub trait DiskFile: Send + Sync + 'static {
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Cuts or extends the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Gives the space of `[offset, offset+len)` back: it reads as zeros from here on, and the
+    /// length stays. Not durable by itself: after a power cut it may have happened, in part or not.
+    /// Offset and length are multiples of [`crate::ALIGNMENT`]. `Unsupported` where the file system
+    /// makes no holes; nothing happened then.
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
 }
 
 /// Reads exactly `out.len()` bytes or fails with `UnexpectedEof`.

@@ -160,6 +160,16 @@ impl DiskFile for RealFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
     }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(&self.file, flags, offset, len) {
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            other => Ok(other?),
+        }
+    }
 }
 
 fn is_aligned(offset: u64, data: &[u8]) -> bool {
@@ -193,5 +203,36 @@ mod tests {
         assert_eq!(file.read_at(4096, &mut back).unwrap(), 8192);
         assert_eq!(back[5000], 7);
         assert!(disk.create("a/b/f", options).is_err());
+    }
+
+    #[test]
+    fn a_punched_range_reads_as_zeros_keeps_the_length_and_gives_its_space_back() {
+        use std::os::unix::fs::MetadataExt;
+        const MIB: u64 = 1 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(folder.path());
+        let file = disk.create("f", CreateOptions::default()).unwrap();
+        file.write_at(0, &vec![7; 3 << 20]).unwrap();
+        file.sync().unwrap();
+        let blocks = || std::fs::metadata(folder.path().join("f")).unwrap().blocks();
+        let before = blocks();
+        match file.punch(MIB, MIB) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                println!("skipped: the file system of the temporary folder makes no holes");
+                return;
+            }
+            other => other.unwrap(),
+        }
+        file.sync().unwrap();
+        assert!(blocks() < before, "{} blocks of {before}", blocks());
+        assert_eq!(file.len().unwrap(), 3 * MIB);
+        let mut back = vec![1; 3 << 20];
+        assert_eq!(file.read_at(0, &mut back).unwrap(), 3 << 20);
+        let expected = [7, 0, 7].map(|byte| vec![byte; 1 << 20]).concat();
+        assert!(back == expected);
+        // Again, and past the end: nothing changes.
+        file.punch(MIB, MIB).unwrap();
+        file.punch(4 * MIB, MIB).unwrap();
+        assert_eq!(file.len().unwrap(), 3 * MIB);
     }
 }

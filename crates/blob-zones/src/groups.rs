@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use strongroom_base::{CreateOptions, DiskRef, FileRef, is_process_limit, planted, tasks};
 use strongroom_blob::{Error, ErrorKind, Result};
-use strongroom_zones::{DiskHandle, DiskId, MemberIndex, OutReason, StoreId, Superblock};
+use strongroom_zones::{DiskHandle, DiskId, Disks, MemberIndex, OutReason, StoreId, Superblock};
 
 use crate::code::{Code, choose_code};
 use crate::geometry::Geometry;
@@ -32,6 +32,16 @@ pub(crate) struct Groups {
     /// Grows with each group and each extent, so that disks and groups take turns.
     turn: AtomicUsize,
     creating: tokio::sync::Mutex<()>,
+    /// Every group this process created, from before its first file is there.
+    born: Mutex<HashMap<GroupId, Birth>>,
+}
+
+/// A group of this process.
+enum Birth {
+    /// Its files are being made.
+    Making,
+    /// It is in use for as long as anybody holds it.
+    Made(Weak<OpenGroup>),
 }
 
 /// Disks that may take a new group, by member.
@@ -44,6 +54,27 @@ impl Groups {
 
     fn full(&self) -> MutexGuard<'_, HashMap<DiskId, Duration>> {
         self.full.lock().expect("no holder panics")
+    }
+
+    fn born(&self, group: GroupId, birth: Birth) {
+        let mut born = self.born.lock().expect("no holder panics");
+        born.insert(group, birth);
+    }
+
+    /// Closes groups that can take no more, so that those who wait for their end see it.
+    pub(crate) fn close_unusable(&self, disks: &Disks) {
+        self.open().retain(|group| group.is_usable(disks));
+    }
+
+    /// Whether nothing is written to the group any more, and no place in it waits for its commit.
+    /// Groups of earlier processes are not written to by anybody.
+    pub(crate) fn is_ended(&self, group: GroupId) -> bool {
+        let born = self.born.lock().expect("no holder panics");
+        match born.get(&group) {
+            None => true,
+            Some(Birth::Making) => false,
+            Some(Birth::Made(group)) => group.strong_count() == 0,
+        }
     }
 
     fn next_turn(&self) -> usize {
@@ -263,6 +294,8 @@ impl Store {
             disks: lanes.iter().map(|lane| lane.disk.id).collect(),
         };
         let reserve = self.settings.reserve_step.min(self.settings.segment_size);
+        // Before its first file: a listing of a disk must not take it for a group of the past.
+        self.groups.born(id, Birth::Making);
         let made = lanes.iter().enumerate().map(|(index, lane)| {
             let creation = Creation {
                 disk: lane
@@ -284,13 +317,14 @@ impl Store {
             .collect();
         let Some(files) = files else {
             self.remove_unused(&lanes, id).await;
+            self.groups.born(id, Birth::Made(Weak::new()));
             return None;
         };
-        self.map.add_group(id, &header.disks);
         let size = self.settings.segment_size;
-        Some(Arc::new(OpenGroup::new(
-            id, code, lanes, files, size, reserve,
-        )))
+        let group = Arc::new(OpenGroup::new(id, code, lanes, files, size, reserve));
+        self.groups.born(id, Birth::Made(Arc::downgrade(&group)));
+        self.map.add_group(id, &header.disks);
+        Some(group)
     }
 
     /// Runs `work` on a blocking thread for as long as the disk is in service. A failure takes the

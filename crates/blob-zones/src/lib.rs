@@ -9,11 +9,13 @@
 //! - A place is returned only when every shard of the blob is synced on disks in service.
 //! - No unverified byte is ever given out.
 //! - With two members or more, none holds more than m shards of a segment group.
-//! - Bytes are never overwritten but by themselves; nothing here deletes.
+//! - Bytes are never overwritten but by themselves, and given back only when the caller says that no
+//!   record names them.
 //!
-//! Not here: deleting and compacting (sweep), walking all blobs (scrub), moving shards to new disks.
+//! Not here: which bytes are garbage (sweep), walking all blobs (scrub), moving shards to new disks.
 
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -21,13 +23,15 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use strongroom_base::{Clock, Random, tasks};
 use strongroom_blob::{
-    BlobStore, ByteStream, Error, ErrorKind, Health, Location, Place, PutOptions, Result, Written,
+    BlobMark, BlobStore, ByteStream, Error, ErrorKind, Freed, Health, Location, Place, PutOptions,
+    Result, Written,
 };
 use strongroom_zones::{DiskId, Disks, StoreId};
 
 mod block;
 mod code;
 mod footer;
+mod free;
 mod geometry;
 #[cfg(test)]
 mod golden;
@@ -36,6 +40,7 @@ mod groups;
 mod lane;
 mod locate;
 mod map;
+mod mark;
 mod place;
 mod put;
 mod read;
@@ -92,6 +97,8 @@ impl ZoneBlobs {
             clock,
             repairs: Mutex::new(Repairs::default()),
             repairing: tokio::sync::Mutex::default(),
+            marking: Mutex::default(),
+            holes_missing: AtomicBool::new(false),
         });
         store.scan_all();
         Ok(Arc::new(Self { store }))
@@ -201,6 +208,15 @@ impl BlobStore for ZoneBlobs {
     async fn locate(&self, place: &Place, verify: bool) -> Result<Location> {
         let place = BlobPlace::decode(place)?;
         self.store.locate(&place, verify).await
+    }
+
+    async fn free(&self, place: &Place) -> Result<Freed> {
+        let place = BlobPlace::decode(place)?;
+        self.store.free_blob(&place).await
+    }
+
+    async fn begin_mark(&self) -> Result<Box<dyn BlobMark>> {
+        Ok(Box::new(mark::ZoneMark::begin(&self.store)))
     }
 
     fn is_reduced(&self, place: &Place) -> bool {

@@ -101,6 +101,34 @@ impl SegmentMap {
         disks
     }
 
+    /// Every group known, in order.
+    pub(crate) fn groups(&self) -> Vec<GroupId> {
+        let groups = self.groups.read().expect("no holder panics");
+        let mut groups: Vec<GroupId> = groups.keys().copied().collect();
+        groups.sort_unstable();
+        groups
+    }
+
+    /// The files of a group: shard and disk.
+    pub(crate) fn files_of(&self, group: GroupId) -> Vec<(usize, DiskId)> {
+        let groups = self.groups.read().expect("no holder panics");
+        groups.get(&group).cloned().unwrap_or_default()
+    }
+
+    /// Forgets a file that was removed, and closes it.
+    pub(crate) fn forget(&self, group: GroupId, shard: usize, disk: DiskId) {
+        let mut groups = self.groups.write().expect("no holder panics");
+        if let Some(places) = groups.get_mut(&group) {
+            places.retain(|place| *place != (shard, disk));
+            if places.is_empty() {
+                groups.remove(&group);
+            }
+        }
+        drop(groups);
+        let mut files = self.files.lock().expect("no holder panics");
+        files.remove(&(group, shard, disk));
+    }
+
     /// The segment open for reading; from the files kept open unless `fresh`.
     pub(crate) fn open(
         &self,

@@ -47,6 +47,8 @@ struct Upload {
 struct Outcome {
     place: BlobPlace,
     served: Vec<Served>,
+    /// Held until nobody may commit the place any more: a mark scan leaves these groups alone (H28).
+    groups: Vec<Arc<OpenGroup>>,
     failed: bool,
 }
 
@@ -107,11 +109,12 @@ impl Store {
 
     fn written(&self, outcome: Outcome) -> Written {
         let disks = Arc::clone(&self.disks);
-        let served = outcome.served;
+        let (served, groups) = (outcome.served, outcome.groups);
         Written {
             reduced: self.is_reduced_place(&outcome.place),
             place: outcome.place.encode(),
             durable: Arc::new(move || {
+                let _held = &groups;
                 planted("blob_ignore_broken_disk") || disks.unbroken(&served)
             }),
         }
@@ -338,6 +341,7 @@ impl Upload {
         Ok(Outcome {
             place: self.place.clone(),
             served,
+            groups,
             failed: self.failed,
         })
     }

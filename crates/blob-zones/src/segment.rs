@@ -203,6 +203,9 @@ impl DiskFile for SegmentFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.inner.set_len(len)
     }
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.inner.punch(offset, len)
+    }
 }
 
 #[cfg(test)]
@@ -301,6 +304,9 @@ pub(crate) mod tests {
                 Ok(())
             }
             fn set_len(&self, _: u64) -> io::Result<()> {
+                Ok(())
+            }
+            fn punch(&self, _: u64, _: u64) -> io::Result<()> {
                 Ok(())
             }
         }

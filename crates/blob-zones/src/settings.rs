@@ -29,6 +29,8 @@ pub const GROUP_ATTEMPTS_MAX: usize = 8;
 pub const REPAIR_JOBS_MAX: usize = 1024;
 /// Most bytes of an owner: the footer is read into memory.
 pub const OWNER_SIZE_BYTES_MAX: usize = 64 * 1024;
+/// Groups one mark scan looks at: a bitmap of 8 KiB for each, 32 MiB in all, and 1 TiB a shard.
+pub const MARK_GROUPS_MAX: usize = 4096;
 /// Open segment files kept for reading: half of what a process may open by default.
 pub const FILES_OPEN_MAX: usize = 512;
 /// Largest blob. Far above what a client may send in one request, and below what a place can count.
@@ -54,6 +56,9 @@ pub struct Settings {
     pub direct: bool,
     /// How long a read waits for the shards it asked first before it asks others as well.
     pub hedge_after: Duration,
+    /// How long a segment group must have been without any live byte before its files are removed,
+    /// and at least two mark scans.
+    pub unlink_after: Duration,
     /// How long the read of a stripe may take before it answers `Unavailable`.
     pub read_limit: Duration,
 }
@@ -67,6 +72,7 @@ impl Default for Settings {
             free_space_min: 256 * 1024 * 1024,
             direct: true,
             hedge_after: Duration::from_secs(1),
+            unlink_after: Duration::from_secs(3600),
             read_limit: Duration::from_secs(30),
         }
     }

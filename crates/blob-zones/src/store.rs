@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use strongroom_base::{Clock, Random, tasks};
@@ -10,6 +11,7 @@ use strongroom_zones::{DiskHandle, DiskId, Disks, StoreId};
 use crate::groups::Groups;
 use crate::lane::Lanes;
 use crate::map::SegmentMap;
+use crate::mark::Marking;
 use crate::place::Stripe;
 use crate::segment::GroupId;
 use crate::settings::Settings;
@@ -28,6 +30,10 @@ pub(crate) struct Store {
     pub repairs: Mutex<Repairs>,
     /// Held while a stripe is repaired: one at a time, so that two do not create one file.
     pub repairing: tokio::sync::Mutex<()>,
+    /// What mark scans remember from one to the next.
+    pub marking: Mutex<Marking>,
+    /// Whether it was said that a file system makes no holes.
+    pub holes_missing: AtomicBool,
 }
 
 /// Stripes waiting for repair.

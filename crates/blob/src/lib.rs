@@ -70,6 +70,40 @@ pub struct Health {
     pub stripes_lost: u64,
 }
 
+/// What [`BlobStore::free`] and [`BlobMark::sweep`] gave back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Freed {
+    /// Bytes on disks, over all shards. A repeat counts them again.
+    pub bytes: u64,
+    /// Shards, or files, that could not be reached: their disks are out of service. A mark scan
+    /// finds what lies there once they are back.
+    pub skipped: u64,
+}
+
+impl std::ops::AddAssign for Freed {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.skipped += other.skipped;
+    }
+}
+
+/// A search for bytes that nobody names. It covers what was there, complete and not in use, when it
+/// began; whatever is written later is not looked at.
+#[async_trait]
+pub trait BlobMark: Send {
+    /// Keeps the bytes of a place.
+    ///
+    /// # Errors
+    /// `Corrupt` when the place does not parse: then nothing may be swept.
+    fn keep(&mut self, place: &Place) -> Result<()>;
+
+    /// Frees what was not kept. Only when every place of every record was kept. May fail half way.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn sweep(self: Box<Self>) -> Result<Freed>;
+}
+
 /// The store. Shared; every method may be called at once from many tasks.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
@@ -119,6 +153,22 @@ pub trait BlobStore: Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`, `Corrupt` when the place does not parse.
     async fn locate(&self, place: &Place, verify: bool) -> Result<Location>;
+
+    /// Gives the space of a blob back. The caller has made sure that no record names the place and
+    /// that none will. Idempotent; may fail or be dropped half way and be repeated. Not durable: what
+    /// a power cut brings back is found by a mark scan.
+    ///
+    /// # Errors
+    /// `Corrupt` when the place does not parse, `Unavailable`.
+    async fn free(&self, place: &Place) -> Result<Freed>;
+
+    /// Begins a search for bytes that no record names. A place handed out by [`BlobStore::put`] is
+    /// left alone for as long as its [`Written::durable`] is held, so the caller first makes a commit
+    /// after this call and then reads all records.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn begin_mark(&self) -> Result<Box<dyn BlobMark>>;
 
     /// Whether the place has less redundancy than the current placement asks for.
     fn is_reduced(&self, place: &Place) -> bool;

@@ -5,9 +5,9 @@
 //!
 //! Invariants
 //! - A blob is in the map only once its stream gave exactly the bytes announced.
-//! - A blob never changes; [`MemoryBlobs::lose`] is the only way it ends.
+//! - A blob never changes; it ends by [`MemoryBlobs::lose`], or when it is freed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,8 +17,8 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
 use crate::{
-    BlobStore, ByteStream, Error, ErrorKind, Health, Location, Place, PutOptions, Result,
-    RunLocation, ShardLocation, ShardState, Written,
+    BlobMark, BlobStore, ByteStream, Error, ErrorKind, Freed, Health, Location, Place, PutOptions,
+    Result, RunLocation, ShardLocation, ShardState, Written,
 };
 
 /// Most bytes of one item of a read stream: small enough that tests see several items.
@@ -27,7 +27,7 @@ const READ_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// A blob store that forgets everything when dropped.
 #[derive(Default)]
 pub struct MemoryBlobs {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -214,8 +214,54 @@ impl BlobStore for MemoryBlobs {
         })
     }
 
+    async fn free(&self, place: &Place) -> Result<Freed> {
+        let id = parse(place)?;
+        Ok(free(&mut self.lock(), id))
+    }
+
+    async fn begin_mark(&self) -> Result<Box<dyn BlobMark>> {
+        let state = self.lock();
+        // A blob whose durability somebody still holds waits for its commit.
+        let is_settled = |blob: &Blob| Arc::strong_count(&blob.durable) == 1;
+        let settled = state.blobs.iter().filter(|(_, blob)| is_settled(blob));
+        Ok(Box::new(MemoryMark {
+            state: Arc::clone(&self.state),
+            unmarked: settled.map(|(id, _)| *id).collect(),
+        }))
+    }
+
     fn is_reduced(&self, place: &Place) -> bool {
         self.blob(place).is_ok_and(|blob| blob.reduced)
+    }
+}
+
+fn free(state: &mut State, id: u64) -> Freed {
+    let blob = state.blobs.remove(&id);
+    Freed {
+        bytes: blob.map_or(0, |blob| blob.content.len() as u64),
+        skipped: 0,
+    }
+}
+
+struct MemoryMark {
+    state: Arc<Mutex<State>>,
+    unmarked: BTreeSet<u64>,
+}
+
+#[async_trait]
+impl BlobMark for MemoryMark {
+    fn keep(&mut self, place: &Place) -> Result<()> {
+        self.unmarked.remove(&parse(place)?);
+        Ok(())
+    }
+
+    async fn sweep(self: Box<Self>) -> Result<Freed> {
+        let mut state = self.state.lock().expect("no holder panics");
+        let mut freed = Freed::default();
+        for id in &self.unmarked {
+            freed += free(&mut state, *id);
+        }
+        Ok(freed)
     }
 }
 

@@ -66,6 +66,19 @@ impl Content {
         self.len = len;
     }
 
+    /// Makes a hole: zeros, and chunks that are wholly in it are given back. The length stays.
+    pub fn punch(&mut self, offset: u64, len: u64) {
+        let end = offset.saturating_add(len).min(self.len);
+        let size = usize::try_from(end.saturating_sub(offset)).expect("a simulated file fits");
+        for (index, start, range) in pieces(offset, size) {
+            match self.chunks.get_mut(index) {
+                Some(chunk) if range.len() == CHUNK_SIZE_BYTES => *chunk = None,
+                Some(Some(chunk)) => Arc::make_mut(chunk)[start..start + range.len()].fill(0),
+                _ => {}
+            }
+        }
+    }
+
     /// Grows the file over zeros to at least `len`.
     pub fn grow(&mut self, len: u64) {
         self.len = self.len.max(len);
@@ -116,7 +129,14 @@ mod tests {
         let (mut content, mut plain) = (Content::default(), Vec::<u8>::new());
         for round in 0..2000u64 {
             let offset = below(20_000);
-            if below(5) == 0 {
+            if below(5) == 1 {
+                let size = below(9000);
+                content.punch(offset, size);
+                let end = plain.len().min((offset + size) as usize);
+                if let Some(hole) = plain.get_mut(offset as usize..end) {
+                    hole.fill(0);
+                }
+            } else if below(5) == 0 {
                 content.set_len(offset);
                 plain.resize(offset as usize, 0);
             } else {

@@ -269,6 +269,16 @@ impl DiskFile for SimFile {
         let node = self.node;
         world.commit(self.disk, &self.path, Op::SetLen { node, len })
     }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.check_alignment(offset, &[])?;
+        self.check_alignment(len, &[])?;
+        self.admit(OpKind::Punch)?;
+        let mut world = self.world.lock();
+        world.disk(self.disk).content(self.node).map_err(gone)?;
+        let node = self.node;
+        world.commit(self.disk, &self.path, Op::Punch { node, offset, len })
+    }
 }
 
 /// Spoils what a read gives, as the fault says.

@@ -12,6 +12,8 @@ pub enum OpKind {
     Write,
     Sync,
     SetLen,
+    /// Making a hole.
+    Punch,
     Create,
     Open,
     List,

@@ -56,6 +56,12 @@ pub(crate) enum Change {
         node: NodeId,
         len: u64,
     },
+    /// A hole: in part, it covers the first so many bytes, or any of its sectors.
+    Punch {
+        node: NodeId,
+        offset: u64,
+        len: u64,
+    },
     /// Happens as a whole or not at all.
     Names(Arc<[NameChange]>),
 }
@@ -65,17 +71,20 @@ impl Change {
         matches!(self, Self::Names(_))
     }
 
-    /// Offset and size of a write.
+    /// Offset and size of a write or a hole.
     pub fn write_extent(&self) -> Option<(u64, u64)> {
         match self {
             Self::Write { offset, data, .. } => Some((*offset, data.len() as u64)),
+            Self::Punch { offset, len, .. } => Some((*offset, *len)),
             _ => None,
         }
     }
 
     fn file(&self) -> Option<NodeId> {
         match self {
-            Self::Write { node, .. } | Self::SetLen { node, .. } => Some(*node),
+            Self::Write { node, .. } | Self::SetLen { node, .. } | Self::Punch { node, .. } => {
+                Some(*node)
+            }
             Self::Names(_) => None,
         }
     }
@@ -149,6 +158,10 @@ impl DiskState {
             Op::SetLen { node, len } => {
                 let (node, len) = (*node, *len);
                 self.change(seq, Change::SetLen { node, len });
+            }
+            Op::Punch { node, offset, len } => {
+                let (node, offset, len) = (*node, *offset, *len);
+                self.change(seq, Change::Punch { node, offset, len });
             }
             Op::Sync { node, upto } => self.sync(*node, *upto),
             Op::SyncFailed { node } => self.sync_failed(*node),
@@ -439,6 +452,20 @@ fn apply_change(nodes: &mut BTreeMap<NodeId, Node>, change: &Change, fate: Fate,
         (Change::Write { node, offset, data }, fate) => {
             if let Some(content) = nodes.get_mut(node).and_then(|n| n.content_mut(side)) {
                 apply_write(content, *offset, data, fate);
+            }
+        }
+        (Change::Punch { node, offset, len }, Fate::Present) => {
+            if let Some(content) = nodes.get_mut(node).and_then(|n| n.content_mut(side)) {
+                content.punch(*offset, *len);
+            }
+        }
+        (Change::Punch { node, offset, len }, fate) => {
+            if let Some(content) = nodes.get_mut(node).and_then(|n| n.content_mut(side)) {
+                let end = content.len().min(offset + len);
+                let size = end.saturating_sub(*offset);
+                let zeros =
+                    vec![0; usize::try_from(size).expect("a simulated file fits in memory")];
+                apply_write(content, *offset, &zeros, fate);
             }
         }
         (Change::SetLen { node, len }, Fate::Present) => {

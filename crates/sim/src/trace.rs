@@ -42,6 +42,11 @@ pub(crate) enum Op {
         node: NodeId,
         len: u64,
     },
+    Punch {
+        node: NodeId,
+        offset: u64,
+        len: u64,
+    },
     /// Covers the changes of the file that came before event `upto`, when the sync began.
     Sync {
         node: NodeId,
@@ -89,6 +94,7 @@ impl Event {
             Op::Create { .. } => OpKind::Create,
             Op::Write { .. } => OpKind::Write,
             Op::SetLen { .. } => OpKind::SetLen,
+            Op::Punch { .. } => OpKind::Punch,
             Op::Sync { .. } | Op::SyncFailed { .. } => OpKind::Sync,
             Op::Rename { .. } => OpKind::Rename,
             Op::Remove { .. } => OpKind::Remove,
@@ -121,6 +127,7 @@ impl fmt::Display for Event {
             Op::Create { .. } => f.write_str(" create"),
             Op::Write { offset, data, .. } => write!(f, " write {offset}+{}", data.len()),
             Op::SetLen { len, .. } => write!(f, " set length {len}"),
+            Op::Punch { offset, len, .. } => write!(f, " punch {offset}+{len}"),
             Op::Sync { .. } => f.write_str(" sync"),
             Op::SyncFailed { .. } => f.write_str(" failed sync"),
             Op::Rename { to, .. } => write!(f, " rename to {}", to.1),

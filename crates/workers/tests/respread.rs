@@ -11,7 +11,8 @@ use futures::TryStreamExt;
 use strongroom_base::{ManualClock, SeededRandom, Timestamp, tasks};
 use strongroom_blob::memory::MemoryBlobs;
 use strongroom_blob::{
-    BlobStore, ByteStream, Error, ErrorKind, Health, Location, Place, PutOptions, Written,
+    BlobMark, BlobStore, ByteStream, Error, ErrorKind, Freed, Health, Location, Place, PutOptions,
+    Written,
 };
 use strongroom_meta::MetaStore;
 use strongroom_meta::memory::MemoryMeta;
@@ -64,6 +65,12 @@ impl BlobStore for Stubborn {
     }
     async fn locate(&self, place: &Place, verify: bool) -> Result<Location, Error> {
         self.inner.locate(place, verify).await
+    }
+    async fn free(&self, place: &Place) -> Result<Freed, Error> {
+        self.inner.free(place).await
+    }
+    async fn begin_mark(&self) -> Result<Box<dyn BlobMark>, Error> {
+        self.inner.begin_mark().await
     }
     fn is_reduced(&self, place: &Place) -> bool {
         self.inner.is_reduced(place)

@@ -44,6 +44,7 @@ pub struct Faults {
     pub reads_fail: bool,
     pub reads_hang: bool,
     pub writes_hang: bool,
+    pub punches_fail: bool,
     /// Every call fails as on an unmounted folder.
     pub offline: bool,
     pub space_free: Option<u64>,
@@ -356,6 +357,20 @@ impl DiskFile for RamFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.content.lock().unwrap().now.resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        let state = self.wait(|faults| faults.writes_hang);
+        if state.faults.punches_fail && self.is_segment() {
+            return Err(io::Error::other("medium error"));
+        }
+        drop(state);
+        let mut content = self.content.lock().unwrap();
+        let end = content.now.len().min((offset + len) as usize);
+        if let Some(hole) = content.now.get_mut(offset as usize..end) {
+            hole.fill(0);
+        }
         Ok(())
     }
 }
