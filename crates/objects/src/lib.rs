@@ -51,6 +51,7 @@ mod object_attributes;
 mod object_tagging;
 mod put_object;
 mod respread;
+mod sweep;
 mod upload_part;
 
 pub use api::*;
@@ -64,10 +65,13 @@ pub use locate_object::{
 };
 pub use objects::{Objects, Settings};
 pub use records::{BucketConfig, ConfigKind};
+/// What disks gave back, for callers that do not know the blob store.
+pub use strongroom_blob::Freed;
 /// A stream of content and its error, for callers that do not know the blob store.
 pub use strongroom_blob::{ByteStream, Error as ContentError, ErrorKind as ContentErrorKind};
 /// Where a blob lies, for callers that do not know the blob store.
 pub use strongroom_blob::{Location, RunLocation, ShardLocation, ShardState};
+pub use sweep::{Buried, HOLD_BACK_MIN, SweepLimits, SweepPage};
 pub use tags::{
     BUCKET_TAGS_MAX, OBJECT_TAGS_MAX, TAG_KEY_CHARACTERS_MAX, TAG_VALUE_CHARACTERS_MAX, Tags,
 };

@@ -24,6 +24,7 @@ mod request_metrics;
 mod screen;
 mod server_command;
 mod settings;
+mod space;
 mod store_metrics;
 mod survives;
 mod tls;

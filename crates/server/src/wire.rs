@@ -19,7 +19,9 @@ use strongroom_objects::Objects;
 use strongroom_s3_front::{
     Admission, FrontParts, FrontService, FrontSettings, Observed, Observer, SharedCredentials,
 };
-use strongroom_workers::{Redundancy, RespreadSettings, Respreader, Worker};
+use strongroom_workers::{
+    Redundancy, RespreadSettings, Respreader, SweepSettings, Sweeper, Worker,
+};
 use strongroom_zones::{DiskHandle, DiskSpec, MemberIndex, OpenOptions, OpenStore, Store};
 
 use crate::app::{App, Engine, Opened};
@@ -28,6 +30,7 @@ use crate::front::{Answering, S3};
 use crate::http_port::Body;
 use crate::request_metrics::RequestMetrics;
 use crate::settings::Settings;
+use crate::space::{DiskSpace, SweepFigures};
 use crate::store_metrics::UsageFigure;
 use crate::survives::{Topology, ZoneTopology, survives};
 
@@ -93,12 +96,26 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         RespreadSettings::default(),
     );
     let spaces = spaces(store.opened().disks.all());
+    let sweeper = Sweeper::new(
+        objects.clone(),
+        Arc::new(DiskSpace::new(store.opened().disks.all())),
+        Arc::clone(&parts.clock),
+        SweepSettings {
+            hold_back: settings.hold_back,
+            hold_back_bytes_max: settings.hold_back_size,
+            ..SweepSettings::default()
+        },
+    );
     let engine = ZoneEngine {
         store,
         meta,
         spaces,
         reduced: reduced(objects.clone()),
-        respread: Mutex::new(Some(Worker::start("respread", respreader.run()))),
+        swept: SweepFigures::new(objects.clone(), sweeper.figures()),
+        workers: Mutex::new(vec![
+            Worker::start("respread", respreader.run()),
+            Worker::start("sweep", sweeper.run()),
+        ]),
     };
     let usage = UsageFigure::new(objects.clone(), settings.metrics_buckets_max);
     let s3 = front(settings, parts, objects.clone());
@@ -267,7 +284,8 @@ struct ZoneEngine {
     /// Bytes free and in all, of each disk in the order of the disks.
     spaces: Vec<Figure<(u64, u64)>>,
     reduced: Figure<u64>,
-    respread: Mutex<Option<Worker>>,
+    swept: SweepFigures,
+    workers: Mutex<Vec<Worker>>,
 }
 
 impl ZoneEngine {
@@ -370,13 +388,13 @@ impl Engine for ZoneEngine {
             labels: Vec::new(),
             value: sample.value,
         });
-        samples.collect()
+        samples.chain(self.swept.samples()).collect()
     }
 
     fn stop(&self) {
-        let respread = self.respread.lock().expect("no holder panics").take();
-        if let Some(respread) = respread {
-            futures::executor::block_on(respread.stop());
+        let workers = std::mem::take(&mut *self.workers.lock().expect("no holder panics"));
+        for worker in workers {
+            futures::executor::block_on(worker.stop());
         }
         self.meta.stop();
     }

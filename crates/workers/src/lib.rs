@@ -4,10 +4,12 @@
 //! no work: what was not done is still written down. Workers go through `objects` like everyone
 //! else, at a bounded rate, and stop between any two steps.
 //!
-//! Not here yet: lifecycle, scrub, sweep. Replication and inventory come with their rules.
+//! Not here yet: lifecycle, scrub. Replication and inventory come with their rules.
 
 pub mod respread;
+pub mod sweep;
 mod worker;
 
 pub use respread::{Redundancy, Respreader, Settings as RespreadSettings};
+pub use sweep::{Settings as SweepSettings, Space, SpaceNow, Sweeper};
 pub use worker::Worker;

@@ -76,8 +76,9 @@ fn bury_content(
     }
 }
 
-fn blobs_of(parts: &[PartEntry]) -> Vec<BlobId> {
-    parts.iter().filter_map(|part| part.blob).collect()
+fn blobs_of(parts: &[PartEntry]) -> Vec<(BlobId, u64)> {
+    let sized = |part: &PartEntry| Some((part.blob?, part.size));
+    parts.iter().filter_map(sized).collect()
 }
 
 /// Buries one blob: its place or inline content moves to a graveyard record.
@@ -104,18 +105,20 @@ pub(super) fn bury_blob(
         writes.put(grave_key, &grave);
     }
     writes.delete(blob_key);
+    writes.count_buried(1, record.size, 1);
     if record.reduced {
         writes.clear_reduced(blob);
     }
     Ok(())
 }
 
-/// Buries the blobs of parts by name, in lists of bounded size.
-pub(super) fn bury_parts(writes: &mut Writes, blobs: Vec<BlobId>, when: Stamp) {
+/// Buries the blobs of parts by name, each with its size, in lists of bounded size.
+pub(super) fn bury_parts(writes: &mut Writes, blobs: Vec<(BlobId, u64)>, when: Stamp) {
     for list in blobs.chunks(PARTS_IN_PAGE_MAX) {
         let grave = GraveyardRecord::Parts {
-            blobs: list.to_vec(),
+            blobs: list.iter().map(|(blob, _)| *blob).collect(),
         };
-        writes.put(keys::graveyard(when, list[0]), &grave);
+        writes.put(keys::graveyard(when, list[0].0), &grave);
+        writes.count_buried(list.len(), list.iter().map(|(_, size)| size).sum(), 1);
     }
 }

@@ -358,7 +358,10 @@ fn end_upload(writes: &mut Writes, upload_key: Vec<u8>, commit: &CompleteCommit,
         writes.delete(keys::part(commit.bucket.id, commit.upload, part.number));
         match chosen.next_if_eq(&part.number) {
             Some(_) => {}
-            None => left_over.extend(part.record.blob),
+            None => {
+                let size = part.record.size;
+                left_over.extend(part.record.blob.map(|blob| (blob, size)));
+            }
         }
     }
     bury_parts(writes, left_over, when);

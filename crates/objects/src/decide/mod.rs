@@ -18,6 +18,7 @@ mod delete;
 mod put;
 mod range;
 mod respread;
+mod sweep;
 mod tagging;
 mod upload;
 mod writes;
@@ -42,6 +43,7 @@ pub use delete::delete;
 pub use put::{Body, NewContent, PutCommit, PutDone, put};
 pub use range::{resolve_part, resolve_range};
 pub use respread::{RespreadOutcome, clear_reduced, respread};
+pub use sweep::{Grave, end_graves, settle_buried, touch_buried};
 pub use tagging::set_tags;
 pub use upload::{
     ClosedUpload, PartCommit, abort_upload, close_upload, create_upload, put_part, reopen_upload,

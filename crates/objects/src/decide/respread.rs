@@ -42,6 +42,7 @@ pub fn respread(
         place: Some(old.clone()),
     };
     writes.put(keys::graveyard(when, blob), &grave);
+    writes.count_buried(1, record.size, 1);
     record.place = Some(new.clone());
     record.reduced = reduced;
     writes.put(key, &record);

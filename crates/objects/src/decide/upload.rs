@@ -233,7 +233,8 @@ pub fn abort_upload(
         writes.usage.count(PARTS, PART_BYTES, part.record.size, -1);
         writes.delete(keys::part(bucket.id, id, part.number));
     }
-    let blobs = parts.iter().filter_map(|part| part.record.blob).collect();
+    let sized = |part: &StoredPart| Some((part.record.blob?, part.record.size));
+    let blobs = parts.iter().filter_map(sized).collect();
     bury_parts(&mut writes, blobs, when);
     Ok((writes.finish(bucket.id, STANDARD), ()))
 }

@@ -13,6 +13,8 @@ pub struct Writes {
     pub usage: Usage,
     /// Marks of reduced blobs set less those taken away.
     reduced: i64,
+    /// Blobs buried less those swept, and their bytes.
+    buried: [i64; 2],
 }
 
 impl Writes {
@@ -59,6 +61,12 @@ impl Writes {
         self.reduced -= 1;
     }
 
+    /// Counts `blobs` of `bytes` into the graveyard (`sign` 1) or out (-1).
+    pub fn count_buried(&mut self, blobs: usize, bytes: u64, sign: i64) {
+        self.buried[0] += sign * i64::try_from(blobs).unwrap_or(i64::MAX);
+        self.buried[1] += sign * i64::try_from(bytes).unwrap_or(i64::MAX);
+    }
+
     /// Takes over everything from `other`.
     pub fn append(&mut self, mut other: Self) {
         self.list.append(&mut other.list);
@@ -66,10 +74,13 @@ impl Writes {
             *sum += more;
         }
         self.reduced += other.reduced;
+        for (sum, more) in self.buried.iter_mut().zip(other.buried) {
+            *sum += more;
+        }
     }
 
-    /// The writes, with one for the counters of the bucket and class, and one for the count of
-    /// reduced blobs.
+    /// The writes, with one for the counters of the bucket and class, and one each for the counts of
+    /// reduced and of buried blobs.
     #[must_use]
     pub fn finish(mut self, bucket: BucketId, class: &str) -> Vec<Write> {
         if !self.usage.is_zero() {
@@ -83,6 +94,12 @@ impl Writes {
             self.list.push(Write::Add {
                 key: keys::reduced_count(),
                 deltas: vec![self.reduced],
+            });
+        }
+        if self.buried != [0, 0] {
+            self.list.push(Write::Add {
+                key: keys::buried_count(),
+                deltas: self.buried.to_vec(),
             });
         }
         self.list

@@ -258,6 +258,25 @@ pub fn graveyards() -> Vec<u8> {
     Key::new(family::GRAVEYARD).0
 }
 
+/// When the blob was buried, and its id, in a key of [`graveyard`].
+#[must_use]
+pub fn graveyard_of(key: &[u8]) -> Option<(Stamp, BlobId)> {
+    let when = u64::from_be_bytes(key.get(1..9)?.try_into().ok()?);
+    Some((Stamp(when), BlobId(key.get(9..)?.try_into().ok()?)))
+}
+
+/// Prefix of all blob records.
+#[must_use]
+pub fn blobs() -> Vec<u8> {
+    Key::new(family::BLOB).0
+}
+
+/// Prefixes of what names blobs: versions, pages of parts, parts.
+#[must_use]
+pub fn namers() -> [Vec<u8>; 3] {
+    [family::VERSION, family::PART_PAGE, family::PART].map(|family| Key::new(family).0)
+}
+
 /// Counters of a bucket and storage class: see [`super::usage`].
 #[must_use]
 pub fn usage(bucket: BucketId, class: &str) -> Vec<u8> {
@@ -274,6 +293,12 @@ pub fn reduced_count() -> Vec<u8> {
         .bucket(BucketId(0))
         .raw(b"reduced")
         .0
+}
+
+/// One pair of counters: blobs in the graveyard, and their bytes.
+#[must_use]
+pub fn buried_count() -> Vec<u8> {
+    Key::new(family::USAGE).bucket(BucketId(0)).raw(b"buried").0
 }
 
 /// A blob with less redundancy than asked → an empty-field record.
@@ -376,6 +401,15 @@ mod tests {
         assert_eq!(object_key_of(&encoded), Some((key("x\0y"), &id.0[..])));
         assert!(uploads_after(BUCKET, "x\0y", None) > encoded);
         assert_eq!(part_number_of(&part(BUCKET, id, 513)), Some(513));
+    }
+
+    #[test]
+    fn a_grave_gives_its_time_and_blob() {
+        let blob = BlobId([7; 16]);
+        let key = graveyard(Stamp(9), blob);
+        assert_eq!(graveyard_of(&key), Some((Stamp(9), blob)));
+        assert_eq!(graveyard_of(&key[..20]), None);
+        assert!(key.starts_with(&graveyards()));
     }
 
     #[test]

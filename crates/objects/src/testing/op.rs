@@ -35,6 +35,7 @@ pub enum OpKind {
     CompleteAgain,
     Abort,
     Respread,
+    Sweep,
     CleanReboot,
     DirtyReboot,
     LoseZone,
@@ -43,7 +44,7 @@ pub enum OpKind {
 
 impl OpKind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::CreateBucket,
         Self::DeleteBucket,
         Self::Put,
@@ -61,6 +62,7 @@ impl OpKind {
         Self::CompleteAgain,
         Self::Abort,
         Self::Respread,
+        Self::Sweep,
         Self::CleanReboot,
         Self::DirtyReboot,
         Self::LoseZone,

@@ -5,6 +5,7 @@
 //! - A head's current version is there, and no version is without a head.
 //! - A configuration's bucket is there (BK06).
 //! - The counters are what a recount gives.
+//! - What is counted as buried is in the graveyard.
 //! - A mark of reduced redundancy and the blob's own flag agree, and the marks are counted right.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +50,37 @@ pub async fn check_records(objects: &Objects) -> Check<()> {
             "{counted} reduced blobs are counted, {marks} marked"
         ));
     }
+    check_buried(objects, &records).await?;
     check_blobs(&records, &owned)
+}
+
+/// The count of the graveyard is what a recount gives.
+async fn check_buried(objects: &Objects, records: &Records) -> Check<()> {
+    use crate::records::GraveyardRecord;
+    let (mut blobs, mut bytes) = (0, 0);
+    for (key, value) in family(records, b'G') {
+        match decode(key, value)? {
+            GraveyardRecord::Blob { size, .. } => {
+                blobs += 1;
+                bytes += size;
+            }
+            GraveyardRecord::Parts { blobs: named } => {
+                for blob in named {
+                    let key = keys::blob(blob);
+                    let (value, _) = records.get(&key).ok_or("a buried part has no record")?;
+                    blobs += 1;
+                    bytes += decode::<BlobRecord>(&key, value)?.size;
+                }
+            }
+        }
+    }
+    let counted = objects.buried().await.map_err(|error| error.to_string())?;
+    if (counted.blobs, counted.bytes) != (blobs, bytes) {
+        return Err(format!(
+            "{counted:?} are counted, {blobs} blobs of {bytes} bytes are buried"
+        ));
+    }
+    Ok(())
 }
 
 fn family(records: &Records, first: u8) -> impl Iterator<Item = (&Vec<u8>, &bytes::Bytes)> {

@@ -1,5 +1,7 @@
 //! Running operations against both.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::TryStreamExt;
 use strongroom_types::{ChecksumAlgorithm, ETag, Owner, PartNumber, UploadId};
@@ -17,6 +19,7 @@ use crate::api::{
 use crate::error::{Error, Result};
 use crate::hash::md5_of;
 use crate::objects::Objects;
+use crate::sweep::SweepLimits;
 use crate::tags::Tags;
 
 /// Pieces content is streamed in.
@@ -90,6 +93,36 @@ fn streamed(bytes: &[u8]) -> Content {
     Content::new(Box::pin(futures::stream::iter(chunks)), bytes.len() as u64)
 }
 
+/// Frees everything that may be freed, at once.
+async fn sweep(objects: &Objects) -> std::result::Result<bool, String> {
+    let limits = SweepLimits {
+        hold_back: Duration::ZERO,
+        bytes_max: u64::MAX,
+        pressed: false,
+    };
+    let (mut after, mut blobs) = (None, 0);
+    loop {
+        let page = objects.sweep_page(&limits, after, 3).await;
+        let page = page.map_err(|error| format!("sweep: {error}"))?;
+        if let Some(error) = page.error.filter(|error| !is_unavailable(error)) {
+            return Err(format!("sweep: {error}"));
+        }
+        blobs += page.blobs;
+        after = page.last;
+        if after.is_none() {
+            break;
+        }
+    }
+    match objects.mark_scan().await {
+        Err(error) if !is_unavailable(&error) => Err(format!("mark scan: {error}")),
+        _ => Ok(blobs > 0),
+    }
+}
+
+fn is_unavailable(error: &Error) -> bool {
+    matches!(error, Error::Unavailable { .. })
+}
+
 fn metadata(op: &Op) -> UserMetadata {
     UserMetadata::from([("seed".to_owned(), op.seed.to_string())])
 }
@@ -135,6 +168,7 @@ impl Model {
                 done.map(|done| done.moved > 0)
                     .map_err(|error| format!("respread: {error}"))
             }
+            OpKind::Sweep => sweep(&objects).await,
             OpKind::CleanReboot => Ok(harness.reboot(false).await),
             OpKind::DirtyReboot => Ok(harness.reboot(true).await),
             OpKind::LoseZone => Ok(harness.lose_zone().await),

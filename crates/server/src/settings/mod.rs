@@ -139,6 +139,14 @@ pub struct Layer {
     /// How long a write may wait for its commit before it is answered 503 [default: 10s]
     #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
     pub commit_deadline: Option<Span>,
+    /// How long the bytes of deleted objects are kept before their space is given back; less while
+    /// disks are nearly full [default: 24h]
+    #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
+    pub hold_back: Option<Span>,
+    /// Most bytes of deleted objects that are kept; the oldest go early [default: a tenth of the
+    /// smallest disk]
+    #[arg(long, value_name = "SIZE", help_heading = "How it behaves")]
+    pub hold_back_size: Option<Size>,
     /// How long requests in progress may take to end once the server is told to stop
     /// [default: 30s]
     #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
@@ -207,6 +215,10 @@ pub struct Settings {
     pub member_wait: Duration,
     /// How long a commit may wait.
     pub commit_deadline: Duration,
+    /// How long deleted bytes are kept.
+    pub hold_back: Duration,
+    /// How many are kept at most.
+    pub hold_back_size: Option<u64>,
     /// How long a drain may take.
     pub drain_deadline: Duration,
     /// How long a connection may be idle between requests.
@@ -300,6 +312,8 @@ impl Settings {
             secret_key_file: layer.secret_key_file,
             member_wait: seconds(layer.member_wait, 10),
             commit_deadline: seconds(layer.commit_deadline, 10),
+            hold_back: seconds(layer.hold_back, 24 * 3600),
+            hold_back_size: layer.hold_back_size.map(|size| size.0),
             drain_deadline: seconds(layer.drain_deadline, 30),
             idle_max: seconds(layer.idle_max, 60),
             head_deadline: seconds(layer.head_deadline, 30),
@@ -478,6 +492,8 @@ impl Layer {
             secret_key_file: self.secret_key_file.or(below.secret_key_file),
             member_wait: self.member_wait.or(below.member_wait),
             commit_deadline: self.commit_deadline.or(below.commit_deadline),
+            hold_back: self.hold_back.or(below.hold_back),
+            hold_back_size: self.hold_back_size.or(below.hold_back_size),
             drain_deadline: self.drain_deadline.or(below.drain_deadline),
             idle_max: self.idle_max.or(below.idle_max),
             head_deadline: self.head_deadline.or(below.head_deadline),

@@ -40,6 +40,8 @@ fn defaults_are_three_zones_in_one_folder_on_loopback() {
     assert_eq!(settings.admin_address.to_string(), "127.0.0.1:9001");
     assert_eq!(settings.region, "us-east-1");
     assert!(!settings.metrics_open);
+    assert_eq!(settings.hold_back, Duration::from_secs(24 * 3600));
+    assert_eq!(settings.hold_back_size, None);
 }
 
 #[test]

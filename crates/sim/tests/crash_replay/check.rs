@@ -11,13 +11,14 @@ use strongroom_sim::{
     CrashPoint, Engine, EngineParts, Replay, SimViews, SimWorld, Topology, Variant,
 };
 
-use crate::client::{complete, get, list, make_bucket, parts, put};
+use crate::client::{complete, get, list, make_bucket, parts, put, sweep_all};
 use crate::clock_at;
 use crate::ledger::{KeyLedger, Ledger, Piece, content};
 
 /// One in so many points is also checked with a failure domain wiped, with the power going again
 /// during recovery, and by a second start.
 const WIPE_ONE_IN: u64 = 4;
+const SWEEP_ONE_IN: u64 = 3;
 const RESTART_ONE_IN: u64 = 8;
 const TWICE_ONE_IN: u64 = 200;
 
@@ -95,6 +96,9 @@ impl Checker {
     ) -> Result<Found, String> {
         let engine = self.serve(point, world).await?;
         let found = self.check_objects(&engine, ledger).await?;
+        if engine.meta.ready_write().is_ok() && point.draw.is_multiple_of(SWEEP_ONE_IN) {
+            self.check_sweep(&engine, ledger, &found).await?;
+        }
         if engine.meta.ready_write().is_ok() {
             check_uploads(&engine, ledger).await?;
             check_goes_on(&engine, ledger).await?;
@@ -102,6 +106,24 @@ impl Checker {
             return Err(format!("no writes: {:?}", engine.meta.ready_write()));
         }
         Ok(found)
+    }
+
+    /// Twice everything that a sweep may free goes, and nothing that can be read changes.
+    async fn check_sweep(
+        &self,
+        engine: &Engine,
+        ledger: &Ledger,
+        found: &Found,
+    ) -> Result<(), String> {
+        for _ in 0..2 {
+            let swept = sweep_all(&engine.objects).await;
+            swept.map_err(|error| format!("sweep: {error}"))?;
+        }
+        let again = self.check_objects(engine, ledger).await;
+        match again.map_err(|text| format!("after a sweep: {text}"))? == *found {
+            true => Ok(()),
+            false => Err("objects differ after a sweep".to_owned()),
+        }
     }
 
     async fn check_objects(&self, engine: &Engine, ledger: &Ledger) -> Result<Found, String> {

@@ -149,6 +149,28 @@ pub async fn parts(objects: &Objects, key: &str, upload: &str) -> Result<Vec<(u1
     Ok(page.parts.into_iter().map(entry).collect())
 }
 
+/// Ends everything that is buried and gives back what no record names, with no hold-back: whatever is
+/// freed too early is then missed.
+pub async fn sweep_all(objects: &Objects) -> Result<()> {
+    let limits = SweepLimits {
+        hold_back: std::time::Duration::ZERO,
+        bytes_max: u64::MAX,
+        pressed: false,
+    };
+    let mut after = None;
+    loop {
+        let page = objects.sweep_page(&limits, after, 4).await?;
+        if let Some(error) = page.error {
+            return Err(error);
+        }
+        after = page.last;
+        if after.is_none() {
+            break;
+        }
+    }
+    objects.mark_scan().await.map(drop)
+}
+
 /// One client: its own keys, a fixed order of requests.
 pub struct Client {
     pub number: u64,

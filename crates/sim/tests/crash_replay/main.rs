@@ -10,21 +10,24 @@ mod check;
 mod client;
 mod ledger;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strongroom_base::{ManualClock, SeededRandom, Timestamp, tasks};
+use strongroom_objects::{Error, Objects};
 use strongroom_sim::{
     Engine, EngineParts, Fault, OpKind, SimViews, SimWorld, Topology, Trace, scaled, sweep,
 };
 
 use crate::check::{Checker, Tally};
-use crate::client::{Client, make_bucket};
+use crate::client::{Client, make_bucket, sweep_all};
 use crate::ledger::Told;
 
 const READY_LIMIT: Duration = Duration::from_secs(20);
 const CLIENT_COUNT: u64 = 4;
+/// Between two sweeps: a few of them fit beside one round of the clients.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 /// When the workload begins: some day.
 const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
 
@@ -49,8 +52,27 @@ async fn clients(world: &SimWorld, engine: &Engine, clock: &Arc<ManualClock>, ro
         tasks::spawn(client.run(5))
     };
     let running: Vec<_> = (0..CLIENT_COUNT).map(run).collect();
+    let is_done = Arc::new(AtomicBool::new(false));
+    let sweeping = tasks::spawn(sweeps(engine.objects.clone(), Arc::clone(&is_done)));
     for client in running {
         client.await.unwrap();
+    }
+    is_done.store(true, Ordering::SeqCst);
+    sweeping.await.unwrap();
+}
+
+/// Sweeps beside the clients until they are done, and then once more.
+async fn sweeps(objects: Objects, is_done: Arc<AtomicBool>) {
+    loop {
+        let is_last = is_done.load(Ordering::SeqCst);
+        match sweep_all(&objects).await {
+            Ok(()) | Err(Error::Unavailable { .. }) => {}
+            Err(error) => panic!("sweep: {error}"),
+        }
+        if is_last {
+            return;
+        }
+        tasks::sleep(SWEEP_INTERVAL).await;
     }
 }
 
