@@ -271,8 +271,14 @@ impl DiskFile for SimFile {
     }
 
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.check_alignment(offset, &[])?;
-        self.check_alignment(len, &[])?;
+        let unit = ALIGNMENT as u64;
+        if !offset.is_multiple_of(unit) || !len.is_multiple_of(unit) || len == 0 {
+            let text = format!(
+                "{}: hole of {len} bytes at {offset} is not aligned",
+                self.path
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         self.admit(OpKind::Punch)?;
         let mut world = self.world.lock();
         world.disk(self.disk).content(self.node).map_err(gone)?;
