@@ -16,6 +16,7 @@ const PREFIX: &str = "strongroom-";
 const ROOMS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("types", &[]),
+    ("durability", &[]),
     ("erasure", &["types"]),
     ("crypto", &["types", "base"]),
     ("authz", &["types"]),
@@ -43,7 +44,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "identity",
         ],
     ),
-    ("cli", &["types", "base", "admin-api"]),
+    ("cli", &["types", "base", "admin-api", "durability"]),
     ("console", &["types", "base", "admin-api"]),
 ];
 
@@ -66,7 +67,7 @@ const OWNED: &[(&str, &[&str])] = &[
 
 /// Libraries the pure rooms never use: with one of them they could wait, or fail for I/O reasons.
 const IMPURE: &[&str] = &["tokio", "futures", "async-trait", "hyper", "rand"];
-const PURE_ROOMS: &[&str] = &["types", "erasure", "authz"];
+const PURE_ROOMS: &[&str] = &["types", "durability", "erasure", "authz"];
 
 /// Checks every package of the workspace.
 pub fn layers() -> Result<()> {
