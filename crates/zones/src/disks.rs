@@ -6,14 +6,14 @@
 //! before can tell that its bytes may not be where it left them (hazard H10).
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use strongroom_base::DiskRef;
 
 use crate::counters::Counters;
 use crate::io::DiskWriter;
+use crate::layout::Layout;
 
 /// Most members of a store: the members in service are a 64-bit set in each batch header.
 pub const MEMBER_COUNT_MAX: usize = 64;
@@ -147,27 +147,76 @@ impl DiskHandle {
     }
 }
 
+/// How often the disks may be changed in one run. The lists are kept until the process ends, so that
+/// whoever walks one neither waits nor copies.
+const LIST_COUNT_MAX: usize = 1001;
+
 /// All disks of the store.
 pub struct Disks {
-    disks: Vec<Arc<DiskHandle>>,
+    /// Every list there was in this run.
+    lists: Box<[OnceLock<Vec<Arc<DiskHandle>>>]>,
+    /// Index of the list that counts.
+    current: AtomicUsize,
+    layout: Mutex<Arc<Layout>>,
     pub counters: Arc<Counters>,
 }
 
 impl Disks {
-    pub(crate) fn new(disks: Vec<Arc<DiskHandle>>, counters: Arc<Counters>) -> Self {
-        Self { disks, counters }
+    pub(crate) fn new(
+        disks: Vec<Arc<DiskHandle>>,
+        layout: Layout,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let lists: Vec<_> = (0..LIST_COUNT_MAX).map(|_| OnceLock::new()).collect();
+        let _ = lists[0].set(disks);
+        Self {
+            lists: lists.into_boxed_slice(),
+            current: AtomicUsize::new(0),
+            layout: Mutex::new(Arc::new(layout)),
+            counters,
+        }
     }
 
-    /// Every disk of the member list, in service or not.
+    /// Every disk of the layout, in service or not. Later calls may give another list.
     #[must_use]
     pub fn all(&self) -> &[Arc<DiskHandle>] {
-        &self.disks
+        let current = self.current.load(Ordering::Acquire);
+        self.lists[current].get().expect("set before it counts")
     }
 
     /// The disk with `id`.
     #[must_use]
     pub fn find(&self, id: DiskId) -> Option<&Arc<DiskHandle>> {
-        self.disks.iter().find(|disk| disk.id == id)
+        self.all().iter().find(|disk| disk.id == id)
+    }
+
+    /// The disk with `id`, or the one that has its place since it was replaced.
+    #[must_use]
+    pub fn find_home(&self, id: DiskId) -> Option<&Arc<DiskHandle>> {
+        let found = self.find(id);
+        found.or_else(|| self.find(self.layout().successor_of(id)))
+    }
+
+    /// The layout that superblocks are written with.
+    #[must_use]
+    pub fn layout(&self) -> Arc<Layout> {
+        Arc::clone(&self.layout.lock().expect("no holder panics"))
+    }
+
+    /// Makes `layout` the one that counts, with `new` in the place where it lists it. False, and
+    /// nothing changed, when there were too many changes in this run. For the commit thread alone.
+    pub(crate) fn install(&self, layout: Layout, new: &Arc<DiskHandle>) -> bool {
+        let known: Vec<&Arc<DiskHandle>> = self.all().iter().chain([new]).collect();
+        let ids = layout.zones.iter().flat_map(|zone| &zone.disks);
+        let handle = |id: &DiskId| known.iter().find(|disk| disk.id == *id).copied().cloned();
+        let list = ids.filter_map(handle).collect();
+        let next = self.current.load(Ordering::Acquire) + 1;
+        let Some(Ok(())) = self.lists.get(next).map(|slot| slot.set(list)) else {
+            return false;
+        };
+        *self.layout.lock().expect("no holder panics") = Arc::new(layout);
+        self.current.store(next, Ordering::Release);
+        true
     }
 
     /// Takes a disk out of service. Repeating is fine; the first reason is kept.

@@ -5,11 +5,13 @@
 //! synced it. `docs/rfcs/0001` argues why that, and nothing less, survives what it claims to.
 
 mod batch;
+mod change;
 mod checksum;
 mod codec;
 mod counters;
 mod disks;
 mod io;
+mod layout;
 mod log;
 mod member_log;
 mod open;
@@ -19,11 +21,13 @@ mod superblock;
 mod work;
 
 pub use batch::{BATCH_BODY_SIZE_BYTES_MAX, Batch, BatchHeader, BatchKind, Generation};
+pub use change::{DiskChange, NewDisk, PreparedChange};
 pub use checksum::{checksum64, checksum128};
 pub use codec::{DecodeError, Reader, Writer};
 pub use counters::{Counters, Sample, SampleKind};
 pub use disks::{DiskHandle, DiskId, Disks, Incarnation, MEMBER_COUNT_MAX, MemberIndex, OutReason};
 pub use io::{DiskWriter, IoError, Pending};
+pub use layout::{Changes, DiskNote, FOLDER_SIZE_BYTES_MAX, Layout};
 pub use log::{Append, CommitLog, LogReader, LogStatus, MemberStatus, Stalled};
 pub use open::{DiskSpec, OpenError, OpenOptions, OpenStore, open};
 pub use recover::{Prepared, RecoverError, Recovered, Store};

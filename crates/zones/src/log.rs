@@ -15,7 +15,7 @@ use strongroom_base::{AlignedBuf, FileRef, tasks};
 
 use crate::batch::{Batch, BatchHeader, BatchKind, Generation};
 use crate::counters::Counters;
-use crate::disks::{DiskHandle, DiskId, Disks, OutReason};
+use crate::disks::{DiskHandle, DiskId, Disks, MemberIndex, OutReason};
 use crate::member_log::{MemberLog, Tail};
 use crate::open::OpenStore;
 use crate::recovery::Base;
@@ -52,7 +52,23 @@ pub struct Stalled(pub String);
 /// A member as the log sees it.
 pub(crate) struct Member {
     pub name: String,
-    pub disks: Vec<Arc<DiskHandle>>,
+    pub disks: MemberDisks,
+}
+
+/// The disks of a member, as the layout has them when one asks.
+pub(crate) struct MemberDisks {
+    all: Arc<Disks>,
+    member: MemberIndex,
+}
+
+impl MemberDisks {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<DiskHandle>> + Clone {
+        let member = self.member;
+        self.all
+            .all()
+            .iter()
+            .filter(move |disk| disk.member == member)
+    }
 }
 
 /// A member's log and the disk it is on.
@@ -86,10 +102,12 @@ impl Shared {
                 };
                 members.push(Member {
                     name,
-                    disks: Vec::new(),
+                    disks: MemberDisks {
+                        all: Arc::clone(&open.disks),
+                        member: disk.member,
+                    },
                 });
             }
-            members[index].disks.push(Arc::clone(disk));
         }
         let logs = RwLock::new(members.iter().map(|_| None).collect());
         let works = Works::new(members.len());
@@ -179,6 +197,7 @@ impl Shared {
         let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
             return Err(io::Error::other("the disk is out of service"));
         };
+        let layout = self.disks().layout();
         let block = Superblock {
             store: self.store,
             disk: handle.id,
@@ -187,7 +206,8 @@ impl Shared {
             run: self.open.run,
             promise,
             log_disk,
-            zones: self.open.zones.clone(),
+            zones: layout.zones.clone(),
+            changes: layout.changes.clone(),
         };
         let _replacing = handle.superblock.lock().expect("no holder panics");
         block.write(&**disk).inspect_err(|error| {
@@ -748,11 +768,16 @@ impl CommitLog {
         if lost == 0 {
             return Ok(());
         }
+        self.leave(lost);
+        self.begin_generation(self.service & !lost)
+    }
+
+    /// Writes to the logs of `lost` no more.
+    pub(crate) fn leave(&mut self, lost: u64) {
         for member in bits(lost) {
             self.tails[member] = None;
             self.writers[member] = None;
         }
-        self.begin_generation(self.service & !lost)
     }
 
     /// Begins new files when the current ones are full.

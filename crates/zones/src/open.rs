@@ -14,6 +14,7 @@ use strongroom_base::{DiskRef, Random, tasks};
 use crate::batch::{Batch, BatchHeader, BatchKind, Generation};
 use crate::counters::Counters;
 use crate::disks::{DiskHandle, DiskId, Disks, MEMBER_COUNT_MAX, MemberIndex, OutReason};
+use crate::layout::Changes;
 use crate::member_log::{LOG_DIR, MemberLog};
 use crate::superblock::{
     DiskState, Promise, SUPERBLOCK_FORMAT, StoreId, Superblock, SuperblockError, ZoneMember,
@@ -87,7 +88,7 @@ impl std::fmt::Debug for OpenStore {
 }
 
 /// What a look at one configured disk found.
-enum Found {
+pub(crate) enum Found {
     Blank,
     Superblock(Superblock),
     Bad(String),
@@ -145,7 +146,7 @@ fn look(specs: &[DiskSpec]) -> Result<Vec<Found>, OpenError> {
     specs.iter().map(look_at).collect()
 }
 
-fn look_at(spec: &DiskSpec) -> Result<Found, OpenError> {
+pub(crate) fn look_at(spec: &DiskSpec) -> Result<Found, OpenError> {
     match Superblock::read(&*spec.disk) {
         Ok(block) => Ok(Found::Superblock(block)),
         Err(SuperblockError::Newer(version)) => Err(OpenError::Refused(format!(
@@ -246,6 +247,7 @@ fn plan_format(
         },
         log_disk: DiskId([0; 16]),
         zones,
+        changes: Changes::default(),
     };
     let members = template.members();
     template.promise.service = service_of_all(members.len());
@@ -371,15 +373,7 @@ fn assemble(
     options: OpenOptions,
     random: Arc<dyn Random>,
 ) -> Result<OpenStore, OpenError> {
-    let newest = found
-        .iter()
-        .filter_map(|f| match f {
-            Found::Superblock(block) if block.state != DiskState::Forming => Some(block),
-            _ => None,
-        })
-        .max_by_key(|block| (block.promise.generation, block.run))
-        .cloned()
-        .expect("a formed disk was found or made");
+    let newest = newest(specs, &found)?;
     let mut present: BTreeMap<DiskId, &DiskSpec> = BTreeMap::new();
     let mut absent: Vec<(&DiskSpec, String)> = Vec::new();
     let mut run = 0;
@@ -399,6 +393,7 @@ fn assemble(
             Found::Bad(why) => absent.push((spec, why.clone())),
         }
     }
+    let layout = newest.layout();
     let handles = handles(&newest, &present, &mut absent);
     for (spec, why) in &absent {
         if !newest.zones.iter().any(|zone| zone.name == spec.zone) {
@@ -409,7 +404,7 @@ fn assemble(
         }
         tracing::warn!(disk = %spec.name, zone = %spec.zone, %why, "disk is not in service");
     }
-    let disks = Arc::new(Disks::new(handles, Arc::new(Counters::default())));
+    let disks = Arc::new(Disks::new(handles, layout, Arc::new(Counters::default())));
     Ok(OpenStore {
         store: newest.store,
         run: run + 1,
@@ -417,6 +412,29 @@ fn assemble(
         zones: newest.zones,
         options,
         random,
+    })
+}
+
+/// The superblock whose layout counts: that of the highest promise (RFC 0010). A joining disk says
+/// nothing about the store.
+fn newest(specs: &[DiskSpec], found: &[Found]) -> Result<Superblock, OpenError> {
+    let says = |f: &Found| match f {
+        Found::Superblock(block) => match block.state {
+            DiskState::Formed | DiskState::Replaced => Some(block.clone()),
+            DiskState::Forming | DiskState::Joining => None,
+        },
+        _ => None,
+    };
+    let blocks = found.iter().filter_map(says);
+    let newest =
+        blocks.max_by_key(|block| (block.promise.generation, block.changes.number, block.run));
+    newest.ok_or_else(|| {
+        let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        OpenError::Refused(format!(
+            "none of {} is a disk that was in service: add the folders of the other disks of the \
+             store",
+            names.join(", ")
+        ))
     })
 }
 
@@ -442,13 +460,23 @@ fn check_identity(
         .zones
         .iter()
         .any(|z| z.name == block.zone && z.disks.contains(&block.disk));
-    if !listed || block.state == DiskState::Replaced {
-        return refuse(format!(
-            "{} was replaced by another disk: take it out",
-            spec.name
-        ));
+    if listed && block.state != DiskState::Replaced {
+        return Ok(());
     }
-    Ok(())
+    let layout = newest.layout();
+    let successor = layout.successor_of(block.disk);
+    refuse(match (block.state, layout.folder_of(successor)) {
+        (DiskState::Joining, _) => format!(
+            "{} was about to join the store when the server stopped: take it out of the \
+             configuration, and give the command again when the server runs",
+            spec.name
+        ),
+        (_, Some(folder)) if successor != block.disk => format!(
+            "{} was replaced by the disk at {folder}: take it out and configure that one",
+            spec.name
+        ),
+        _ => format!("{} was replaced by another disk: take it out", spec.name),
+    })
 }
 
 /// One handle per disk of the member list. A configured folder that is absent stands for a disk of

@@ -12,11 +12,12 @@ use std::sync::mpsc::channel;
 use strongroom_base::tasks;
 
 use crate::disks::{DiskHandle, DiskId, OutReason};
+use crate::layout::Layout;
 use crate::log::{CommitLog, LogReader, Shared, bits};
 use crate::member_log::{MemberLog, Tail};
 use crate::open::OpenStore;
 use crate::recovery::{Base, Refusal, Voter, decide};
-use crate::superblock::{Promise, Superblock, SuperblockError};
+use crate::superblock::{DiskState, Promise, Superblock, SuperblockError};
 use crate::work::{Waiting, Working};
 
 /// Most batches a member may lack and still be caught up before the start is over; one that lacks
@@ -244,6 +245,19 @@ impl Store {
         blocks
     }
 
+    /// The superblock with the highest promise among the disks of a member. A joining disk has
+    /// none to give: it is blank, whatever it lists (hazard H3).
+    fn best_of<'a>(
+        &self,
+        member: usize,
+        blocks: &'a HashMap<DiskId, Superblock>,
+    ) -> Option<&'a Superblock> {
+        let disks = self.0.members[member].disks.iter();
+        let blocks = disks.filter_map(|disk| blocks.get(&disk.id));
+        let blocks = blocks.filter(|block| block.state != DiskState::Joining);
+        blocks.max_by_key(|block| (block.promise.generation, block.changes.number, block.run))
+    }
+
     /// The highest promise among the disks of a member, and the disk its log is on. The disk is
     /// zero when the log is lost: also when the log disk itself remembers less than the other disks
     /// of the member, which shows that it is an old image, or says that it has none.
@@ -252,10 +266,10 @@ impl Store {
         member: usize,
         blocks: &HashMap<DiskId, Superblock>,
     ) -> Option<(Promise, DiskId)> {
+        let best = self.best_of(member, blocks)?;
         let disks = self.0.members[member].disks.iter();
-        let blocks = disks.filter_map(|disk| blocks.get(&disk.id));
-        let best = (blocks.clone()).max_by_key(|block| (block.promise.generation, block.run))?;
-        let own = blocks.clone().find(|block| block.disk == best.log_disk);
+        let mut own = disks.filter_map(|disk| blocks.get(&disk.id));
+        let own = own.find(|block| block.disk == best.log_disk);
         let current = own.is_some_and(|own| {
             own.promise.generation == best.promise.generation && own.log_disk == own.disk
         });
@@ -379,22 +393,25 @@ impl Store {
             .or_else(|| disks.iter().find(usable))
             .ok_or_else(|| io::Error::other("no disk of it is in service"))?;
         let disk = handle.disk.clone().expect("it is usable");
-        if let Some((promise, _)) = self.promise_of(member) {
-            self.disown_log(member, promise)?;
+        let blocks = self.superblocks();
+        if let Some(best) = self.best_of(member, &blocks) {
+            self.disown_log(member, best)?;
         }
         disk.remove_dir_all(crate::member_log::LOG_DIR)?;
         MemberLog::create_dir(&disk)?;
         Ok((handle.id, Arc::new(MemberLog::open(disk, shared.store)?)))
     }
 
-    /// Writes to every disk in service of a member that it has no log.
-    fn disown_log(&self, member: usize, promise: Promise) -> io::Result<()> {
-        for handle in &self.0.members[member].disks {
+    /// Writes to every disk in service of a member that it has no log. Promise and layout stay
+    /// together, as `best` has them (hazard H81).
+    fn disown_log(&self, member: usize, best: &Superblock) -> io::Result<()> {
+        for handle in self.0.members[member].disks.iter() {
             let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
                 continue;
             };
             let mut block = Superblock::read(&**disk).map_err(io::Error::other)?;
-            block.promise = promise;
+            block.promise = best.promise;
+            block.set_layout(best.layout());
             block.log_disk = NO_DISK;
             let _replacing = handle.superblock.lock().expect("no holder panics");
             block.write(&**disk)?;
@@ -567,8 +584,8 @@ impl Store {
         let acknowledged = || shared.status.lock().expect("no holder panics").acknowledged;
         let mut target = acknowledged();
         goes_on()?;
-        let found = self.promise_of(member);
-        let (_, log_disk) = found.ok_or_else(|| io::Error::other("no disk of it is usable"))?;
+        // A member whose only disk is joining has no promise, and no log either.
+        let log_disk = self.promise_of(member).map_or(NO_DISK, |(_, disk)| disk);
         // An error is not a lost log: nothing is removed for it.
         let reopened = self.open_log(member, log_disk)?;
         let (disk, log, mut copied) = match reopened.filter(|log| !log.is_empty()) {
@@ -633,7 +650,9 @@ impl Store {
         if block.disk != handle.id || block.promise.generation >= promise.generation {
             return Ok(());
         }
+        block.state = DiskState::Formed;
         block.promise = promise;
+        block.set_layout(Layout::clone(&self.0.disks().layout()));
         block.log_disk = log_disk;
         block.run = self.0.open.run;
         block.write(&**disk)

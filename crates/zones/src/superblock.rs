@@ -14,15 +14,18 @@ use crate::batch::Generation;
 use crate::checksum::checksum128;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::disks::{DiskId, MEMBER_COUNT_MAX};
+use crate::layout::{Changes, Layout};
 
-/// Newest superblock format this build writes and reads.
-pub const SUPERBLOCK_FORMAT: u32 = 1;
+/// Newest superblock format this build writes and reads. Format 1, which is as it was before disks
+/// could be changed, is written until the first change.
+pub const SUPERBLOCK_FORMAT: u32 = 2;
+const FORMAT_WITHOUT_CHANGES: u32 = 1;
 /// Name of the superblock on a disk.
 pub(crate) const SUPERBLOCK_FILE: &str = "superblock";
 const SUPERBLOCK_TEMPORARY: &str = "superblock.new";
 const MAGIC: &[u8; 8] = b"STRGRMSB";
-/// Above any superblock of 64 zones with 64 disks; a longer file is damaged.
-const SUPERBLOCK_SIZE_BYTES_MAX: u64 = 256 * 1024;
+/// Above any superblock of 64 zones with 64 disks and their folders; a longer file is damaged.
+const SUPERBLOCK_SIZE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const CHECKSUM_SEED: u64 = 0x5355_5045_5242_4c4b;
 
 /// Identity of a store, drawn when it is formatted.
@@ -52,6 +55,8 @@ pub enum DiskState {
     Formed,
     /// An operator gave its place to another disk.
     Replaced,
+    /// Named by an operator for a store that serves, and without a promise yet: it has no vote.
+    Joining,
 }
 
 /// A zone of the member list with its disks.
@@ -82,6 +87,8 @@ pub struct Superblock {
     /// The disk of this zone that carries its log since the promise; zero when none does.
     pub log_disk: DiskId,
     pub zones: Vec<ZoneMember>,
+    /// What changed in `zones` since the store was formatted.
+    pub changes: Changes,
 }
 
 /// Why a superblock could not be read.
@@ -102,7 +109,12 @@ impl Superblock {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
-        w.bytes(MAGIC).u32(SUPERBLOCK_FORMAT);
+        let as_before = self.changes == Changes::default() && self.state != DiskState::Joining;
+        let format = match as_before {
+            true => FORMAT_WITHOUT_CHANGES,
+            false => SUPERBLOCK_FORMAT,
+        };
+        w.bytes(MAGIC).u32(format);
         w.bytes(&self.store.0)
             .bytes(&self.disk.0)
             .short(self.zone.as_bytes());
@@ -110,6 +122,7 @@ impl Superblock {
             DiskState::Forming => 1,
             DiskState::Formed => 2,
             DiskState::Replaced => 3,
+            DiskState::Joining => 4,
         });
         w.u64(self.run);
         w.u64(self.promise.generation.counter)
@@ -122,6 +135,9 @@ impl Superblock {
             for disk in &zone.disks {
                 w.bytes(&disk.0);
             }
+        }
+        if format > FORMAT_WITHOUT_CHANGES {
+            self.changes.encode(&mut w);
         }
         let sum = checksum128(CHECKSUM_SEED, &[&w.0]);
         w.bytes(&sum);
@@ -144,10 +160,10 @@ impl Superblock {
         if format > SUPERBLOCK_FORMAT {
             return Err(SuperblockError::Newer(format));
         }
-        Self::decode_body(&mut r).map_err(|_| SuperblockError::Damaged)
+        Self::decode_body(&mut r, format).map_err(|_| SuperblockError::Damaged)
     }
 
-    fn decode_body(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode_body(r: &mut Reader<'_>, format: u32) -> Result<Self, DecodeError> {
         let store = StoreId(r.array()?);
         let disk = DiskId(r.array()?);
         let zone = text(r)?;
@@ -155,6 +171,7 @@ impl Superblock {
             1 => DiskState::Forming,
             2 => DiskState::Formed,
             3 => DiskState::Replaced,
+            4 if format > FORMAT_WITHOUT_CHANGES => DiskState::Joining,
             _ => return Err(DecodeError),
         };
         let run = r.u64()?;
@@ -179,6 +196,10 @@ impl Superblock {
         if zones.len() > MEMBER_COUNT_MAX {
             return Err(DecodeError);
         }
+        let changes = match format > FORMAT_WITHOUT_CHANGES {
+            true => Changes::decode(r)?,
+            false => Changes::default(),
+        };
         Ok(Self {
             store,
             disk,
@@ -188,7 +209,23 @@ impl Superblock {
             promise,
             log_disk,
             zones,
+            changes,
         })
+    }
+
+    /// The layout it carries.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        Layout {
+            zones: self.zones.clone(),
+            changes: self.changes.clone(),
+        }
+    }
+
+    /// Carries another layout.
+    pub(crate) fn set_layout(&mut self, layout: Layout) {
+        self.zones = layout.zones;
+        self.changes = layout.changes;
     }
 
     /// Reads the superblock of a disk.
@@ -250,6 +287,7 @@ fn text(r: &mut Reader<'_>) -> Result<String, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::DiskNote;
 
     pub(crate) fn sample() -> Superblock {
         Superblock {
@@ -276,13 +314,34 @@ mod tests {
                     disks: vec![DiskId([4; 16])],
                 },
             ],
+            changes: Changes::default(),
+        }
+    }
+
+    fn changed() -> Superblock {
+        Superblock {
+            state: DiskState::Joining,
+            changes: Changes {
+                number: 3,
+                notes: vec![DiskNote {
+                    disk: DiskId([3; 16]),
+                    folder: "/mnt/new".into(),
+                }],
+                successors: vec![(DiskId([9; 16]), DiskId([3; 16]))],
+            },
+            ..sample()
         }
     }
 
     #[test]
     fn superblock_decodes_to_what_was_encoded_and_any_flipped_bit_is_damage() {
-        let bytes = sample().encode();
-        assert_eq!(Superblock::decode(&bytes).unwrap(), sample());
+        check_every_bit(&sample());
+        check_every_bit(&changed());
+    }
+
+    fn check_every_bit(block: &Superblock) {
+        let bytes = block.encode();
+        assert_eq!(Superblock::decode(&bytes).unwrap(), *block);
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
@@ -299,13 +358,13 @@ mod tests {
     #[test]
     fn superblock_of_a_newer_format_is_refused_by_version() {
         let mut bytes = sample().encode();
-        bytes[8] = 2;
+        bytes[8] = 3;
         let body = bytes.len() - 16;
         let sum = checksum128(CHECKSUM_SEED, &[&bytes[..body]]);
         bytes[body..].copy_from_slice(&sum);
         assert!(matches!(
             Superblock::decode(&bytes),
-            Err(SuperblockError::Newer(2))
+            Err(SuperblockError::Newer(3))
         ));
     }
 
@@ -314,5 +373,12 @@ mod tests {
         let golden = include_bytes!("../testdata/superblock-1.bin");
         assert_eq!(Superblock::decode(golden).unwrap(), sample());
         assert_eq!(sample().encode(), golden);
+    }
+
+    #[test]
+    fn superblock_of_format_2_in_testdata_stays_readable() {
+        let golden = include_bytes!("../testdata/superblock-2.bin");
+        assert_eq!(Superblock::decode(golden).unwrap(), changed());
+        assert_eq!(changed().encode(), golden);
     }
 }

@@ -1,0 +1,247 @@
+//! Changing the disks of a store that serves (RFC 0010).
+//!
+//! Disks die and fill up while the store must go on. A change is prepared beside the commit thread,
+//! because the new disk may hang; then the commit thread begins a generation whose promises carry
+//! the new layout. It is in force when that generation is.
+//!
+//! Invariants
+//! - A disk is formatted only when its folder is blank, or it is one of ours that never joined.
+//! - Nothing is erased on a disk that leaves.
+//! - Nothing begins that would leave fewer than a majority of members in service.
+
+use std::io;
+use std::sync::Arc;
+
+use strongroom_base::DiskRef;
+
+use crate::disks::{DiskHandle, DiskId, MemberIndex, OutReason};
+use crate::layout::Layout;
+use crate::log::{CommitLog, Stalled, bits};
+use crate::open::{DiskSpec, Found, look_at};
+use crate::recover::Store;
+use crate::superblock::{DiskState, Promise, Superblock};
+
+/// A folder that an operator named for a new disk.
+#[derive(Clone)]
+pub struct NewDisk {
+    /// For messages, and recorded in the layout.
+    pub folder: String,
+    pub disk: DiskRef,
+}
+
+/// What an operator wants.
+#[derive(Clone)]
+pub enum DiskChange {
+    /// `new` gets the place of `old`, which is out of service.
+    Replace {
+        old: DiskId,
+        new: NewDisk,
+        /// Although a disk of another zone is out of service as well.
+        force: bool,
+    },
+    /// `new` is one more disk of `zone`.
+    Add { zone: String, new: NewDisk },
+}
+
+/// A change whose new disk is formatted.
+pub struct PreparedChange {
+    /// Number of the layout it changes.
+    base: u64,
+    layout: Layout,
+    new: Arc<DiskHandle>,
+    gone: Option<Arc<DiskHandle>>,
+}
+
+impl PreparedChange {
+    /// The disk it brings in.
+    #[must_use]
+    pub fn new_disk(&self) -> &Arc<DiskHandle> {
+        &self.new
+    }
+
+    /// The disk that leaves.
+    #[must_use]
+    pub fn gone(&self) -> Option<Arc<DiskHandle>> {
+        self.gone.clone()
+    }
+}
+
+impl Store {
+    /// Checks a change and formats its new disk. Nothing of the store changes yet. May hang with
+    /// the new disk.
+    ///
+    /// # Errors
+    /// One sentence: what stands against it.
+    pub fn prepare_change(&self, change: DiskChange) -> Result<PreparedChange, String> {
+        let disks = &self.opened().disks;
+        let layout = disks.layout();
+        let id = DiskId(self.opened().random.next_16());
+        let (next, new, gone) = match change {
+            DiskChange::Replace { old, new, force } => {
+                self.check_replaceable(old, force)?;
+                let next = layout.replace(old, id, &new.folder)?;
+                (next, new, disks.find(old).cloned())
+            }
+            DiskChange::Add { zone, new } => (layout.add(&zone, id, &new.folder)?, new, None),
+        };
+        Ok(PreparedChange {
+            base: layout.changes.number,
+            new: self.format_joining(id, &new, &next)?,
+            layout: next,
+            gone,
+        })
+    }
+
+    fn check_replaceable(&self, old: DiskId, force: bool) -> Result<(), String> {
+        let disks = &self.opened().disks;
+        let Some(old) = disks.find(old) else {
+            return Err(format!("no disk of the store has the id {old}"));
+        };
+        if old.in_service().is_some() {
+            return Err(format!(
+                "{} is in service: a disk is replaced when it is dead, take it out of the machine \
+                 first",
+                old.name
+            ));
+        }
+        let mut others = disks.all().iter();
+        let other = others.find(|disk| disk.zone != old.zone && disk.in_service().is_none());
+        match other {
+            Some(other) if !force => Err(format!(
+                "{} of zone {} is out of service as well, and {} may hold the only copy of \
+                 something: bring that disk back first, or give up what is on {} with --force",
+                other.name, other.zone, old.name, old.name
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a blank disk one that joins, durably.
+    fn format_joining(
+        &self,
+        id: DiskId,
+        new: &NewDisk,
+        layout: &Layout,
+    ) -> Result<Arc<DiskHandle>, String> {
+        let zone = layout
+            .zone_of(id)
+            .expect("it was listed just now")
+            .to_owned();
+        let spec = DiskSpec {
+            zone: zone.clone(),
+            name: new.folder.clone(),
+            disk: Arc::clone(&new.disk),
+        };
+        self.check_blank(&spec)?;
+        let block = Superblock {
+            store: self.opened().store,
+            disk: id,
+            zone: zone.clone(),
+            state: DiskState::Joining,
+            run: self.opened().run,
+            promise: Promise::default(),
+            log_disk: DiskId([0; 16]),
+            zones: layout.zones.clone(),
+            changes: layout.changes.clone(),
+        };
+        let made = new
+            .disk
+            .create_dir("")
+            .and_then(|()| block.write(&*new.disk));
+        made.map_err(|error| format!("cannot use {}: {error}", new.folder))?;
+        let index = layout.zones.iter().position(|listed| listed.name == zone);
+        let index = index.expect("the zone lists it");
+        let member = MemberIndex(u16::try_from(index).expect("at most 64 members"));
+        let name = new.folder.clone();
+        let disk = Some(Arc::clone(&new.disk));
+        Ok(Arc::new(DiskHandle::new(
+            id, member, zone, name, disk, None,
+        )))
+    }
+
+    /// Whether the folder may be formatted: blank, or one of ours that never joined.
+    fn check_blank(&self, spec: &DiskSpec) -> Result<(), String> {
+        let disks = &self.opened().disks;
+        match look_at(spec).map_err(|error| error.to_string())? {
+            Found::Blank => Ok(()),
+            Found::Superblock(block) if block.store != self.opened().store => Err(format!(
+                "{} is a disk of another store ({}): name an empty folder",
+                spec.name, block.store
+            )),
+            Found::Superblock(block) if disks.find(block.disk).is_some() => Err(format!(
+                "{} is a disk of zone {} already: name an empty folder",
+                spec.name, block.zone
+            )),
+            Found::Superblock(block) if block.state == DiskState::Joining => Ok(()),
+            Found::Superblock(block) => Err(format!(
+                "{} was a disk of zone {} of this store and may hold what is nowhere else: name an \
+                 empty folder",
+                spec.name, block.zone
+            )),
+            Found::Bad(why) => Err(format!(
+                "{} can not be a new disk ({why}): name an empty folder on the new disk",
+                spec.name
+            )),
+        }
+    }
+
+    /// Notes on a disk that left that it did, so that it says so itself wherever it turns up. May
+    /// hang with it; that it fails does no harm, since the layout does not list it.
+    pub fn retire(&self, gone: &DiskHandle) -> io::Result<()> {
+        let Some(disk) = &gone.disk else {
+            return Ok(());
+        };
+        let mut block = Superblock::read(&**disk).map_err(io::Error::other)?;
+        // The new disk may be mounted where the old one was.
+        if block.disk != gone.id || block.store != self.opened().store {
+            return Ok(());
+        }
+        block.state = DiskState::Replaced;
+        let _replacing = gone.superblock.lock().expect("no holder panics");
+        block.write(&**disk)
+    }
+}
+
+impl CommitLog {
+    /// Puts a prepared change in force. The inner error refuses it, and nothing changed.
+    ///
+    /// # Errors
+    /// [`Stalled`]: the change was begun, and whether it is in force is decided by recovery.
+    pub fn change_disks(&mut self, change: PreparedChange) -> Result<Result<(), String>, Stalled> {
+        self.settle()?;
+        let disks = Arc::clone(self.shared.disks());
+        let number = disks.layout().changes.number;
+        if number != change.base {
+            return Ok(Err(
+                "the disks were changed by another command just now: look at them and repeat"
+                    .to_owned(),
+            ));
+        }
+        let gone = change.gone.as_ref().map(|disk| disk.id);
+        let homes = bits(self.service).filter(|member| {
+            let home = self.shared.log_disk(*member);
+            home.is_some() && home == gone
+        });
+        let lost = homes.fold(0u64, |set, member| set | 1 << member);
+        let kept = self.service & !lost;
+        if (kept.count_ones() as usize) < self.shared.majority() {
+            return Ok(Err(
+                "the log of its zone is on it, and without that zone too few would be in service: \
+                 bring back the other zones first"
+                    .to_owned(),
+            ));
+        }
+        if let Some(gone) = gone {
+            disks.take_out(gone, OutReason::Failed("it leaves the store".to_owned()));
+        }
+        if !disks.install(change.layout, &change.new) {
+            return Ok(Err(
+                "the disks were changed too often since the server started: restart it".to_owned(),
+            ));
+        }
+        self.leave(lost);
+        self.begin_generation(kept)?;
+        tracing::info!(number = disks.layout().changes.number, "disks changed");
+        Ok(Ok(()))
+    }
+}

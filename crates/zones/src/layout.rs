@@ -1,0 +1,222 @@
+//! The layout: which disks each zone has, and how that changes (RFC 0010).
+//!
+//! Every superblock carries it beside the promise. Here it is plain data and pure changes of it:
+//! each gives the next layout, or the sentence that refuses.
+//!
+//! Invariants
+//! - A change makes the number one more and never touches the list of zones.
+//! - A disk is listed once; a disk with a successor is not listed.
+
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::disks::DiskId;
+use crate::open::DISK_COUNT_PER_ZONE_MAX;
+use crate::superblock::ZoneMember;
+
+/// Longest folder that is recorded: it is for sentences.
+pub const FOLDER_SIZE_BYTES_MAX: usize = 1024;
+/// Most disks that were replaced: as many as a full store has.
+const SUCCESSOR_COUNT_MAX: usize = 4096;
+
+/// Where a disk was when a command brought it in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DiskNote {
+    pub disk: DiskId,
+    pub folder: String,
+}
+
+/// What changed since the store was formatted.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    /// How many changes there were.
+    pub number: u64,
+    pub notes: Vec<DiskNote>,
+    /// Replaced disks, and who has their place.
+    pub successors: Vec<(DiskId, DiskId)>,
+}
+
+/// The disks of each zone, and what changed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Layout {
+    pub zones: Vec<ZoneMember>,
+    pub changes: Changes,
+}
+
+impl Changes {
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.u64(self.number);
+        w.u16(u16::try_from(self.notes.len()).expect("at most 64 zones of 64 disks"));
+        for note in &self.notes {
+            w.bytes(&note.disk.0).short(note.folder.as_bytes());
+        }
+        w.u16(u16::try_from(self.successors.len()).expect("bounded where one is added"));
+        for (old, new) in &self.successors {
+            w.bytes(&old.0).bytes(&new.0);
+        }
+    }
+
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut changes = Self {
+            number: r.u64()?,
+            ..Self::default()
+        };
+        for _ in 0..r.u16()? {
+            let disk = DiskId(r.array()?);
+            let folder = String::from_utf8(r.short()?.to_vec()).map_err(|_| DecodeError)?;
+            changes.notes.push(DiskNote { disk, folder });
+        }
+        for _ in 0..r.u16()? {
+            let successor = (DiskId(r.array()?), DiskId(r.array()?));
+            changes.successors.push(successor);
+        }
+        Ok(changes)
+    }
+}
+
+impl Layout {
+    /// The zone that lists the disk.
+    #[must_use]
+    pub fn zone_of(&self, disk: DiskId) -> Option<&str> {
+        let zone = self.zones.iter().find(|zone| zone.disks.contains(&disk));
+        zone.map(|zone| zone.name.as_str())
+    }
+
+    /// Where the disk was when a command brought it in.
+    #[must_use]
+    pub fn folder_of(&self, disk: DiskId) -> Option<&str> {
+        let mut notes = self.changes.notes.iter();
+        let note = notes.find(|note| note.disk == disk);
+        note.map(|note| note.folder.as_str())
+    }
+
+    /// The disk that has the place of `disk`: itself unless it was replaced.
+    #[must_use]
+    pub fn successor_of(&self, disk: DiskId) -> DiskId {
+        let mut successors = self.changes.successors.iter();
+        let found = successors.find(|(old, _)| *old == disk);
+        found.map_or(disk, |(_, new)| *new)
+    }
+
+    /// `new` has the place of `old`.
+    pub(crate) fn replace(&self, old: DiskId, new: DiskId, folder: &str) -> Result<Self, String> {
+        let mut next = self.next(folder)?;
+        let place = next.place_of(old)?;
+        *place = new;
+        next.changes.notes.retain(|note| note.disk != old);
+        next.note(new, folder);
+        for (_, successor) in &mut next.changes.successors {
+            if *successor == old {
+                *successor = new;
+            }
+        }
+        next.changes.successors.push((old, new));
+        if next.changes.successors.len() > SUCCESSOR_COUNT_MAX {
+            return Err(format!(
+                "{SUCCESSOR_COUNT_MAX} disks of this store were replaced and no more can be: add \
+                 the disk instead"
+            ));
+        }
+        Ok(next)
+    }
+
+    /// `new` is one more disk of `zone`.
+    pub(crate) fn add(&self, zone: &str, new: DiskId, folder: &str) -> Result<Self, String> {
+        let mut next = self.next(folder)?;
+        let names: Vec<String> = self.zones.iter().map(|zone| zone.name.clone()).collect();
+        let found = next.zones.iter_mut().find(|known| known.name == zone);
+        let found = found.ok_or_else(|| {
+            let names = names.join(", ");
+            format!("the store has no zone {zone}: name one of {names}")
+        })?;
+        if found.disks.len() >= DISK_COUNT_PER_ZONE_MAX {
+            return Err(format!(
+                "zone {zone} has {DISK_COUNT_PER_ZONE_MAX} disks, the most it can have"
+            ));
+        }
+        found.disks.push(new);
+        next.note(new, folder);
+        Ok(next)
+    }
+
+    /// The layout after this one, still with its disks.
+    fn next(&self, folder: &str) -> Result<Self, String> {
+        if self.zones.len() < 2 {
+            return Err(
+                "the disks of a store with one zone are its members, and members can not be \
+                 changed: copy the objects to a store with more zones"
+                    .to_owned(),
+            );
+        }
+        if folder.len() > FOLDER_SIZE_BYTES_MAX {
+            return Err(format!(
+                "the name of the folder is longer than {FOLDER_SIZE_BYTES_MAX} bytes: use a shorter one"
+            ));
+        }
+        let mut next = self.clone();
+        next.changes.number += 1;
+        Ok(next)
+    }
+
+    fn note(&mut self, disk: DiskId, folder: &str) {
+        let folder = folder.to_owned();
+        self.changes.notes.push(DiskNote { disk, folder });
+    }
+
+    fn place_of(&mut self, disk: DiskId) -> Result<&mut DiskId, String> {
+        let mut places = self.zones.iter_mut().flat_map(|zone| &mut zone.disks);
+        let found = places.find(|listed| **listed == disk);
+        found.ok_or_else(|| format!("no disk of the store has the id {disk}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(zones: &[(&str, &[u8])]) -> Layout {
+        let zone = |(name, disks): &(&str, &[u8])| ZoneMember {
+            name: (*name).to_owned(),
+            disks: disks.iter().map(|disk| id(*disk)).collect(),
+        };
+        Layout {
+            zones: zones.iter().map(zone).collect(),
+            changes: Changes::default(),
+        }
+    }
+
+    fn id(byte: u8) -> DiskId {
+        DiskId([byte; 16])
+    }
+
+    #[test]
+    fn a_replaced_disk_has_its_successor_also_after_that_one_was_replaced() {
+        let first = layout(&[("a", &[1]), ("b", &[2])]);
+        let second = first.replace(id(1), id(3), "/new").unwrap();
+        let third = second.replace(id(3), id(4), "/newer").unwrap();
+        assert_eq!(third.successor_of(id(1)), id(4));
+        assert_eq!(third.successor_of(id(3)), id(4));
+        assert_eq!(third.successor_of(id(2)), id(2));
+        assert_eq!(third.zone_of(id(4)), Some("a"));
+        assert_eq!(third.zone_of(id(1)), None);
+        assert_eq!(third.folder_of(id(4)), Some("/newer"));
+        assert_eq!(third.changes.number, 2);
+        assert_eq!(third.changes.notes.len(), 1, "{third:?}");
+    }
+
+    #[test]
+    fn what_can_not_be_changed_is_refused_with_a_sentence() {
+        let one = layout(&[("a", &[1, 2])]);
+        assert!(
+            one.replace(id(1), id(3), "/n")
+                .unwrap_err()
+                .contains("one zone")
+        );
+        let two = layout(&[("a", &[1]), ("b", &[2])]);
+        assert!(
+            two.replace(id(9), id(3), "/n")
+                .unwrap_err()
+                .contains("no disk")
+        );
+        assert!(two.add("x", id(3), "/n").unwrap_err().contains("a, b"));
+        assert!(two.add("a", id(3), &"x".repeat(1025)).is_err());
+    }
+}
