@@ -21,6 +21,8 @@ pub(crate) fn wire_part(part: LocatedPart) -> PartPlaces {
         bytes: part.size,
         stored: Stored::Empty,
         blob: None,
+        pack: None,
+        pack_offset: None,
         reduced: false,
         runs: Vec::new(),
     };
@@ -29,6 +31,20 @@ pub(crate) fn wire_part(part: LocatedPart) -> PartPlaces {
         LocatedContent::Log { blob } => {
             wire.stored = Stored::Log;
             wire.blob = Some(blob.to_string());
+        }
+        LocatedContent::Pack {
+            blob,
+            pack,
+            offset,
+            reduced,
+            location,
+        } => {
+            wire.stored = Stored::Pack;
+            wire.blob = Some(blob.to_string());
+            wire.pack = Some(pack.to_string());
+            wire.pack_offset = Some(offset);
+            wire.reduced = reduced;
+            wire.runs = location.runs.into_iter().map(wire_run).collect();
         }
         LocatedContent::Shards {
             blob,

@@ -76,6 +76,15 @@ fn part_text(text: &mut String, part: &PartPlaces) {
             format!("with less redundancy than asked for, blob {blob}")
         }
         Stored::Shards => format!("blob {blob}"),
+        Stored::Pack => {
+            let pack = part.pack.as_deref().unwrap_or_default();
+            let offset = part.pack_offset.unwrap_or_default();
+            let less = match part.reduced {
+                true => "with less redundancy than asked for, ",
+                false => "",
+            };
+            format!("{less}blob {blob}, at byte {offset} of pack {pack}, which is here:")
+        }
     };
     let _ = writeln!(text, "\n{name}: {}, {how}", size(part.bytes));
     for run in &part.runs {

@@ -13,6 +13,7 @@
 
 pub mod api;
 mod commit;
+mod compaction;
 pub mod config;
 pub mod decide;
 mod error;
@@ -20,6 +21,7 @@ mod hash;
 mod ingest;
 mod listing;
 mod objects;
+mod packing;
 mod read;
 pub mod records;
 mod tags;
@@ -57,6 +59,7 @@ mod upload_part;
 pub use api::*;
 pub use bucket_usage::{BucketUsage, ListBucketUsage, ListBucketUsageOutput};
 pub use commit::BLOB_REWRITES_MAX;
+pub use compaction::Compaction;
 pub use error::{Condition, Error, Result};
 pub use ingest::INLINE_CONTENT_SIZE_BYTES_MAX;
 pub use list_upload_usage::{AbortedUploads, ListUploadUsage, ListUploadUsageOutput, UploadUsage};
@@ -64,6 +67,7 @@ pub use locate_object::{
     LOCATE_PARTS_MAX, LocateObject, LocateObjectOutput, LocatedContent, LocatedPart,
 };
 pub use objects::{Objects, Settings};
+pub use packing::{PackCounts, PackLimits, PackTally, Packing};
 pub use records::{BucketConfig, ConfigKind};
 /// What disks gave back, for callers that do not know the blob store.
 pub use strongroom_blob::Freed;
@@ -71,6 +75,8 @@ pub use strongroom_blob::Freed;
 pub use strongroom_blob::{ByteStream, Error as ContentError, ErrorKind as ContentErrorKind};
 /// Where a blob lies, for callers that do not know the blob store.
 pub use strongroom_blob::{Location, RunLocation, ShardLocation, ShardState};
+/// The extent of the commit log, for callers that do not know the metadata store.
+pub use strongroom_meta::{LogExtent, Trimmed};
 pub use sweep::{Buried, HOLD_BACK_MIN, SweepLimits, SweepPage};
 pub use tags::{
     BUCKET_TAGS_MAX, OBJECT_TAGS_MAX, TAG_KEY_CHARACTERS_MAX, TAG_VALUE_CHARACTERS_MAX, Tags,

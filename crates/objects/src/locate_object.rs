@@ -7,7 +7,7 @@ use strongroom_types::{BucketName, ObjectKey, VersionId};
 use crate::error::{Error, Result};
 use crate::objects::Objects;
 use crate::read::READ_ATTEMPTS_MAX;
-use crate::records::{BlobId, BlobRecord, RecordFormat, VersionContent, keys};
+use crate::records::{BlobId, BlobRecord, Packed, RecordFormat, VersionContent, keys};
 
 /// Most parts of one page: each costs a read of every segment header of its blob.
 pub const LOCATE_PARTS_MAX: u32 = 100;
@@ -56,6 +56,17 @@ pub enum LocatedContent {
     Empty,
     /// In the commit log of every member in service, with the record.
     Log { blob: BlobId },
+    /// In a pack, with the contents of other small blobs.
+    Pack {
+        blob: BlobId,
+        pack: BlobId,
+        /// Of the content in the pack.
+        offset: u64,
+        /// Whether the pack has less redundancy than asked for.
+        reduced: bool,
+        /// Of the whole pack.
+        location: Location,
+    },
     /// In shards.
     Shards {
         blob: BlobId,
@@ -147,12 +158,35 @@ impl Objects {
             return Ok(None);
         };
         let record = BlobRecord::decode(&found.value)?;
+        if let Some(packed) = record.packed {
+            return self.locate_packed(blob, packed, verify).await;
+        }
         let Some(place) = record.place else {
             return Ok(Some(LocatedContent::Log { blob }));
         };
         Ok(Some(LocatedContent::Shards {
             blob,
             reduced: record.reduced,
+            location: self.blobs.locate(&place, verify).await?,
+        }))
+    }
+
+    async fn locate_packed(
+        &self,
+        blob: BlobId,
+        packed: Packed,
+        verify: bool,
+    ) -> Result<Option<LocatedContent>> {
+        let pack: Option<BlobRecord> = self.record(&keys::blob(packed.pack)).await?;
+        let Some((place, reduced)) = pack.and_then(|pack| Some((pack.place?, pack.reduced))) else {
+            // It ended: the content moved or is gone.
+            return Ok(None);
+        };
+        Ok(Some(LocatedContent::Pack {
+            blob,
+            pack: packed.pack,
+            offset: packed.offset,
+            reduced,
             location: self.blobs.locate(&place, verify).await?,
         }))
     }

@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use futures::StreamExt;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 use strongroom_base::Timestamp;
 use strongroom_blob::{ByteStream, Error as BlobError, ErrorKind};
 use strongroom_meta::Stamp;
@@ -17,8 +18,8 @@ use crate::decide::BucketRef;
 use crate::error::{Error, Result};
 use crate::objects::Objects;
 use crate::records::{
-    BlobId, BlobRecord, BucketRecord, HeadRecord, ObjectRecord, PartEntry, PartPage, RecordFormat,
-    VersionContent, VersionRecord, Versioning, keys,
+    BlobId, BlobRecord, BucketRecord, HeadRecord, ObjectRecord, Packed, PartEntry, PartPage,
+    RecordFormat, VersionContent, VersionRecord, Versioning, keys,
 };
 
 /// How often a read begins again because the key changed under it. Each time another write was
@@ -193,6 +194,7 @@ impl Objects {
 
     /// Opens a range of one blob. `None` when the blob has no record any more.
     async fn open_piece(&self, piece: &Piece) -> Result<Option<ByteStream>> {
+        let mut failed: Option<(_, Error)> = None;
         for _ in 0..READ_ATTEMPTS_MAX {
             let Some(found) = self.meta.get(&keys::blob(piece.blob)).await? else {
                 return Ok(None);
@@ -201,35 +203,73 @@ impl Objects {
             if let Some(place) = &record.place {
                 return Ok(Some(self.blobs.read(place, piece.range.clone()).await?));
             }
-            let Some(inline) = found.inline else {
-                let message = "a blob has neither place nor inline content".to_owned();
-                return Err(Error::Corrupt { message });
-            };
-            let bytes = match self.meta.inline_bytes(inline).await {
-                Ok(bytes) => bytes,
-                // It moved or is buried: its record says where it is now (H25).
-                Err(error) if error.kind == strongroom_meta::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let range = usize::try_from(piece.range.start)
-                .ok()
-                .zip(usize::try_from(piece.range.end).ok());
-            return match range {
-                Some((start, end)) if end <= bytes.len() => {
-                    let slice = bytes.slice(start..end);
-                    Ok(Some(Box::pin(futures::stream::once(
-                        async move { Ok(slice) },
-                    ))))
+            // Content that is not where its record said may have moved: the record says where to
+            // (H25). If the record is as it was, the error is the answer.
+            let at = (found.inline, record.packed);
+            if let Some((before, error)) = failed.take()
+                && before == at
+            {
+                return Err(error);
+            }
+            let content = match (record.packed, found.inline) {
+                (Some(packed), _) => self.packed_content(piece.blob, packed, record.size).await,
+                (None, Some(inline)) => {
+                    let read = self.meta.inline_bytes(inline).await;
+                    read.map_err(Error::from)
                 }
-                _ => {
-                    let message = format!("inline content of {} bytes is too short", bytes.len());
-                    Err(Error::Corrupt { message })
+                (None, None) => {
+                    let message = "a blob has neither place nor content".to_owned();
+                    return Err(Error::Corrupt { message });
                 }
             };
+            match content {
+                Ok(content) => return Ok(Some(one_piece(&content, &piece.range)?)),
+                Err(error) => failed = Some((at, error)),
+            }
         }
         Err(Error::Corrupt {
-            message: "inline content is not where its record says".into(),
+            message: "content is not where its record says".into(),
         })
+    }
+
+    /// The content of a blob in a pack, verified.
+    async fn packed_content(&self, blob: BlobId, packed: Packed, size: u64) -> Result<Bytes> {
+        let pack: Option<BlobRecord> = self.record(&keys::blob(packed.pack)).await?;
+        let Some(place) = pack.and_then(|pack| pack.place) else {
+            let message = format!("pack {} is gone", packed.pack);
+            return Err(Error::Corrupt { message });
+        };
+        let range = packed.offset..packed.offset.saturating_add(size);
+        let chunks: Vec<Bytes> = self.blobs.read(&place, range).await?.try_collect().await?;
+        let content = match <[Bytes; 1]>::try_from(chunks) {
+            Ok([content]) => content,
+            Err(chunks) => chunks.concat().into(),
+        };
+        if content.len() as u64 != size || Packed::checksum(blob, &content) != packed.checksum {
+            let message = format!(
+                "the content of blob {blob} in pack {} is damaged",
+                packed.pack
+            );
+            return Err(Error::Corrupt { message });
+        }
+        Ok(content)
+    }
+}
+
+/// A range of content that is there as a whole.
+fn one_piece(content: &Bytes, range: &Range<u64>) -> Result<ByteStream> {
+    let bounds = usize::try_from(range.start)
+        .ok()
+        .zip(usize::try_from(range.end).ok());
+    match bounds {
+        Some((start, end)) if start <= end && end <= content.len() => {
+            let slice = content.slice(start..end);
+            Ok(Box::pin(futures::stream::once(async move { Ok(slice) })))
+        }
+        _ => {
+            let message = format!("content of {} bytes is too short", content.len());
+            Err(Error::Corrupt { message })
+        }
     }
 }
 

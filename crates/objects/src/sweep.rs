@@ -241,6 +241,8 @@ impl Objects {
                     self.record(&keys::part(*bucket, *upload, *number)).await?;
                 part.is_some_and(|part| part.blob == Some(blob))
             }
+            // No version and no part is one.
+            BlobOwner::Pack => true,
         };
         if is_owned {
             return Err(still_owned(blob));

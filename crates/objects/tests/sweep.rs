@@ -240,6 +240,7 @@ async fn a_blob_that_something_owns_is_not_freed_even_when_it_is_buried() {
                     GraveyardRecord::Blob {
                         size: 1,
                         place: place.clone(),
+                        packed: None,
                     },
                 ];
                 for lie in lies {

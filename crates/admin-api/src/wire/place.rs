@@ -58,9 +58,16 @@ pub struct PartPlaces {
     /// Identity of its blob; absent when it has no bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blob: Option<String>,
+    /// Identity of the pack that holds it with other small blobs, when it is stored in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<String>,
+    /// Where it begins in the pack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack_offset: Option<u64>,
     /// Whether it has less redundancy than asked for, because disks were out.
     pub reduced: bool,
-    /// Its stripes, when it is stored in shards, in the order of its bytes.
+    /// Its stripes, or those of its pack, in the order of the bytes; none when it is stored in the
+    /// log.
     pub runs: Vec<RunPlaces>,
 }
 
@@ -74,6 +81,8 @@ pub enum Stored {
     Log,
     /// In shards, spread over zones and disks.
     Shards,
+    /// As `shards`, together with the bytes of other small objects.
+    Pack,
 }
 
 /// Stripes that follow each other in the same segments.

@@ -98,6 +98,7 @@ pub(super) fn bury_blob(
     let grave = GraveyardRecord::Blob {
         size: record.size,
         place: record.place,
+        packed: record.packed,
     };
     if found.inline.is_some() {
         writes.move_inline(blob_key.clone(), grave_key, &grave);

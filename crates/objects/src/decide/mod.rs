@@ -15,6 +15,7 @@ mod complete;
 mod conditions;
 mod config;
 mod delete;
+mod pack;
 mod put;
 mod range;
 mod respread;
@@ -40,6 +41,10 @@ pub use complete::{
 pub use conditions::{check_copy_source, check_read, check_write};
 pub use config::{CONFIGS_MAX, delete_config, put_config};
 pub use delete::delete;
+pub use pack::{
+    Holder, NewPack, PackCommit, PackMove, PackMoved, PackedFrom, Releases, bury_empty_pack,
+    bury_unused_pack, decode_counters, move_into_pack,
+};
 pub use put::{Body, NewContent, PutCommit, PutDone, put};
 pub use range::{resolve_part, resolve_range};
 pub use respread::{RespreadOutcome, clear_reduced, respread};

@@ -74,6 +74,7 @@ impl NewContent {
                     size,
                     place: None,
                     reduced: false,
+                    packed: None,
                 };
                 writes.put_inline(key, &record, content.clone());
             }
@@ -86,6 +87,7 @@ impl NewContent {
                         size,
                         place,
                         reduced: *reduced,
+                        packed: None,
                     },
                 );
                 if *reduced {

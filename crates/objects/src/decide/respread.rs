@@ -40,6 +40,7 @@ pub fn respread(
     let grave = GraveyardRecord::Blob {
         size: record.size,
         place: Some(old.clone()),
+        packed: None,
     };
     writes.put(keys::graveyard(when, blob), &grave);
     writes.count_buried(1, record.size, 1);

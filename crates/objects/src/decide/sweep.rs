@@ -3,12 +3,13 @@
 //! Invariants
 //! - A grave goes only if it is what was looked at before the bytes were freed, and so is every blob
 //!   record it names: what moved meanwhile has bytes elsewhere, which nobody freed.
-//! - What commits counted in when they buried is counted out here.
+//! - What commits counted in when they buried is counted out here, and packs of which a content ends
+//!   are counted down (H37).
 
 use strongroom_base::planted;
 use strongroom_meta::{Reads, Write};
 
-use super::{Decided, Halt, Writes, load};
+use super::{Decided, Halt, Releases, Writes, load};
 use crate::records::{BlobId, BlobRecord, BucketId, GraveyardRecord, STANDARD, keys};
 
 /// A grave whose bytes were freed.
@@ -26,14 +27,17 @@ pub struct Grave {
 /// `Corrupt`.
 pub fn end_graves(reads: &mut dyn Reads, graves: &[Grave]) -> Decided<u64> {
     let mut writes = Writes::default();
+    let mut releases = Releases::default();
     let mut ended = 0;
     for grave in graves {
-        let mut of_grave = Writes::default();
-        if let Some(blobs) = end_grave(reads, &mut of_grave, grave)? {
+        let (mut of_grave, mut packed) = (Writes::default(), Releases::default());
+        if let Some(blobs) = end_grave(reads, &mut of_grave, &mut packed, grave)? {
             writes.append(of_grave);
+            releases.append(packed);
             ended += blobs;
         }
     }
+    releases.finish(reads, &mut writes)?;
     Ok((finish(writes), ended))
 }
 
@@ -41,6 +45,7 @@ pub fn end_graves(reads: &mut dyn Reads, graves: &[Grave]) -> Decided<u64> {
 fn end_grave(
     reads: &mut dyn Reads,
     writes: &mut Writes,
+    releases: &mut Releases,
     grave: &Grave,
 ) -> Result<Option<u64>, Halt> {
     let found: Option<GraveyardRecord> = load(reads, &grave.key)?;
@@ -49,8 +54,11 @@ fn end_grave(
     }
     writes.delete(grave.key.clone());
     let named = match &grave.record {
-        GraveyardRecord::Blob { size, .. } => {
+        GraveyardRecord::Blob { size, packed, .. } => {
             writes.count_buried(1, *size, -1);
+            if let Some(packed) = packed {
+                releases.add(packed, *size);
+            }
             return Ok(Some(1));
         }
         GraveyardRecord::Parts { blobs } => blobs,
@@ -69,6 +77,9 @@ fn end_grave(
             continue;
         }
         writes.delete(key);
+        if let Some(packed) = &record.packed {
+            releases.add(packed, record.size);
+        }
         if reads.get(&keys::reduced(*blob))?.is_some() {
             writes.clear_reduced(*blob);
         }

@@ -15,6 +15,8 @@ pub struct Writes {
     reduced: i64,
     /// Blobs buried less those swept, and their bytes.
     buried: [i64; 2],
+    /// What changes in the sums over all packs: packs, then as in a pack's counters.
+    packs: [i64; 5],
 }
 
 impl Writes {
@@ -67,6 +69,28 @@ impl Writes {
         self.buried[1] += sign * i64::try_from(bytes).unwrap_or(i64::MAX);
     }
 
+    /// Changes the counters of a pack, and with them the sums over all packs.
+    pub fn count_pack(&mut self, pack: BlobId, packs: i64, deltas: [i64; 4]) {
+        self.list.push(Write::Add {
+            key: keys::pack(pack),
+            deltas: deltas.to_vec(),
+        });
+        self.sum_packs(packs, deltas);
+    }
+
+    /// Forgets a pack that had these counters.
+    pub fn end_pack(&mut self, pack: BlobId, counters: [i64; 4]) {
+        self.delete(keys::pack(pack));
+        self.sum_packs(-1, counters.map(|count| -count));
+    }
+
+    fn sum_packs(&mut self, packs: i64, deltas: [i64; 4]) {
+        self.packs[0] += packs;
+        for (sum, delta) in self.packs[1..].iter_mut().zip(deltas) {
+            *sum += delta;
+        }
+    }
+
     /// Takes over everything from `other`.
     pub fn append(&mut self, mut other: Self) {
         self.list.append(&mut other.list);
@@ -77,10 +101,13 @@ impl Writes {
         for (sum, more) in self.buried.iter_mut().zip(other.buried) {
             *sum += more;
         }
+        for (sum, more) in self.packs.iter_mut().zip(other.packs) {
+            *sum += more;
+        }
     }
 
     /// The writes, with one for the counters of the bucket and class, and one each for the counts of
-    /// reduced and of buried blobs.
+    /// reduced blobs, of buried blobs and of what packs hold.
     #[must_use]
     pub fn finish(mut self, bucket: BucketId, class: &str) -> Vec<Write> {
         if !self.usage.is_zero() {
@@ -100,6 +127,12 @@ impl Writes {
             self.list.push(Write::Add {
                 key: keys::buried_count(),
                 deltas: self.buried.to_vec(),
+            });
+        }
+        if self.packs != [0; 5] {
+            self.list.push(Write::Add {
+                key: keys::packs_count(),
+                deltas: self.packs.to_vec(),
             });
         }
         self.list

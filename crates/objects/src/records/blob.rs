@@ -10,6 +10,7 @@ use super::codec::{
     Decoded, FieldsReader, FieldsWriter, Reader, RecordError, RecordFormat, Writer,
 };
 use super::keys::{BlobId, BucketId};
+use super::pack::Packed;
 
 const FORMAT: u8 = 1;
 
@@ -27,6 +28,8 @@ pub enum BlobOwner {
         upload: UploadId,
         number: u16,
     },
+    /// Itself: it is a pack, and lives as long as one of its contents (H37).
+    Pack,
 }
 
 impl BlobOwner {
@@ -50,11 +53,15 @@ impl BlobOwner {
                     .raw(&upload.0)
                     .u16(*number);
             }
+            Self::Pack => _ = out.u8(3),
         }
     }
 
     fn read(reader: &mut Reader<'_>) -> Decoded<Self> {
         let kind = reader.u8()?;
+        if kind == 3 {
+            return Ok(Self::Pack);
+        }
         let bucket = BucketId(reader.u64()?);
         let key = ObjectKey::new(reader.text()?).map_err(|_| RecordError::Invalid("key"))?;
         match kind {
@@ -82,10 +89,12 @@ impl BlobOwner {
 pub struct BlobRecord {
     pub owner: BlobOwner,
     pub size: u64,
-    /// None: the content is inline, with this record.
+    /// None: the content is in a pack, or inline, with this record.
     pub place: Option<Place>,
     /// Whether a record in the reduced family names it.
     pub reduced: bool,
+    /// Where the content is, if it is in a pack.
+    pub packed: Option<Packed>,
 }
 
 impl RecordFormat for BlobRecord {
@@ -95,7 +104,8 @@ impl RecordFormat for BlobRecord {
             .nested(1, |out| self.owner.write(out))
             .u64(2, self.size)
             .optional(3, self.place.as_ref(), |out, place| _ = out.raw(&place.0))
-            .optional(4, self.reduced.then_some(1), |out, flag| _ = out.u8(flag));
+            .optional(4, self.reduced.then_some(1), |out, flag| _ = out.u8(flag))
+            .optional(5, self.packed.as_ref(), |out, packed| packed.write(out));
         fields.finish()
     }
 
@@ -110,8 +120,12 @@ impl RecordFormat for BlobRecord {
                 .optional(3)
                 .map(|bytes| Place(Bytes::copy_from_slice(bytes))),
             reduced: fields.flag(4)?,
+            packed: fields.nested(5, Packed::read)?,
         };
         fields.finish()?;
+        if record.place.is_some() && record.packed.is_some() {
+            return Err(RecordError::Invalid("place of a blob"));
+        }
         Ok(record)
     }
 }
@@ -119,8 +133,13 @@ impl RecordFormat for BlobRecord {
 /// Bytes that nothing refers to any more, held back before they are swept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum GraveyardRecord {
-    /// One blob, whose record is gone. Without place its content is inline, with this record.
-    Blob { size: u64, place: Option<Place> },
+    /// One blob, whose record is gone. With neither place nor pack its content is inline, with this
+    /// record.
+    Blob {
+        size: u64,
+        place: Option<Place>,
+        packed: Option<Packed>,
+    },
     /// Blobs whose records are still there: the parts of a version or upload that is gone. They
     /// are buried by name because a commit that moved 10,000 records would be too large.
     Parts { blobs: Vec<BlobId> },
@@ -130,9 +149,14 @@ impl RecordFormat for GraveyardRecord {
     fn encode(&self) -> Vec<u8> {
         let mut fields = FieldsWriter::new(FORMAT);
         match self {
-            Self::Blob { size, place } => {
+            Self::Blob {
+                size,
+                place,
+                packed,
+            } => {
                 fields.u64(1, *size);
                 fields.optional(2, place.as_ref(), |out, place| _ = out.raw(&place.0));
+                fields.optional(4, packed.as_ref(), |out, packed| packed.write(out));
             }
             Self::Parts { blobs } => {
                 fields.nested(3, |out| blobs.iter().for_each(|blob| _ = out.raw(&blob.0)));
@@ -157,9 +181,18 @@ impl RecordFormat for GraveyardRecord {
                 place: fields
                     .optional(2)
                     .map(|bytes| Place(Bytes::copy_from_slice(bytes))),
+                packed: fields.nested(4, Packed::read)?,
             },
         };
         fields.finish()?;
+        if let Self::Blob {
+            place: Some(_),
+            packed: Some(_),
+            ..
+        } = record
+        {
+            return Err(RecordError::Invalid("place of a buried blob"));
+        }
         Ok(record)
     }
 }

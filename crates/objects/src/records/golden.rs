@@ -11,6 +11,7 @@ use strongroom_types::{
     BucketName, Checksum, ChecksumAlgorithm, ChecksumType, ETag, ObjectKey, Owner, UploadId,
 };
 
+use super::pack::PackCreationRecord;
 use super::*;
 use crate::api::ObjectHeaders;
 use crate::config::{CorsConfig, CorsRule, RedirectAll, RoutingRule, WebsiteConfig, WebsiteMode};
@@ -308,6 +309,7 @@ fn records_of_blobs_keep_their_format() {
         size: 99,
         place: place.clone(),
         reduced: true,
+        packed: None,
     };
     check("blob", &blob);
     check(
@@ -316,17 +318,38 @@ fn records_of_blobs_keep_their_format() {
             owner: owned_by_part(),
             place: None,
             reduced: false,
+            ..blob.clone()
+        },
+    );
+    let packed = Some(Packed {
+        pack: BlobId([8; 16]),
+        offset: 4096,
+        checksum: 0x0123_4567_89AB_CDEF,
+    });
+    check(
+        "blob_packed",
+        &BlobRecord {
+            place: None,
+            reduced: false,
+            packed,
+            ..blob.clone()
+        },
+    );
+    check(
+        "blob_of_pack",
+        &BlobRecord {
+            owner: BlobOwner::Pack,
             ..blob
         },
     );
-    check("graveyard_blob", &GraveyardRecord::Blob { size: 99, place });
-    check(
-        "graveyard_inline",
-        &GraveyardRecord::Blob {
-            size: 99,
-            place: None,
-        },
-    );
+    let grave = |place, packed| GraveyardRecord::Blob {
+        size: 99,
+        place,
+        packed,
+    };
+    check("graveyard_blob", &grave(place, None));
+    check("graveyard_inline", &grave(None, None));
+    check("graveyard_packed", &grave(None, packed));
     let blobs = vec![BlobId([1; 16]), BlobId([2; 16])];
     check("graveyard_parts", &GraveyardRecord::Parts { blobs });
     check("reduced", &ReducedRecord);
@@ -338,6 +361,14 @@ fn records_of_blobs_keep_their_format() {
         part: Some((UploadId([3; 16]), 7)),
         created: Timestamp(14),
     };
+    let pack_creation = PackCreationRecord {
+        pack: BlobId([8; 16]),
+        created: Timestamp(15),
+        content_count: 2,
+    };
+    check("creation_of_pack", &pack_creation);
+    let as_other = CreationRecord::decode(&pack_creation.encode());
+    assert!(as_other.is_err(), "no object is made of a pack");
     check("creation_of_part", &creation);
     check(
         "creation",
@@ -346,6 +377,57 @@ fn records_of_blobs_keep_their_format() {
             ..creation
         },
     );
+}
+
+/// The bytes of a pack with two contents.
+fn pack_bytes(pack: BlobId) -> (Vec<u8>, Vec<pack::PackEntry>) {
+    let mut builder = pack::PackBuilder::default();
+    let mut entries = Vec::new();
+    for (seed, content) in [(1, &b"first"[..]), (2, &b"the second"[..])] {
+        let blob = BlobId([seed; 16]);
+        let packed = builder.add(pack, blob, Bytes::copy_from_slice(content));
+        entries.push(pack::PackEntry {
+            blob,
+            offset: packed.offset,
+            length: u32::try_from(content.len()).unwrap(),
+            checksum: packed.checksum,
+        });
+    }
+    (builder.finish(pack).concat(), entries)
+}
+
+#[test]
+fn packs_keep_their_format_and_a_damaged_directory_is_refused() {
+    let id = BlobId([8; 16]);
+    let (bytes, entries) = pack_bytes(id);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/pack.bin");
+    if std::env::var_os("STRONGROOM_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    assert!(
+        bytes == std::fs::read(path).unwrap(),
+        "the format of packs changed"
+    );
+    assert_eq!(pack::pack_directory(id, &bytes), Ok(entries));
+    assert!(bytes.starts_with(b"firstthe second"));
+    let other = pack::pack_directory(BlobId([9; 16]), &bytes);
+    assert_eq!(other, Err(RecordError::Invalid("pack id")));
+    for size in 0..bytes.len() {
+        assert!(
+            pack::pack_directory(id, &bytes[..size]).is_err(),
+            "cut at {size}"
+        );
+    }
+    for index in b"firstthe second".len()..bytes.len() {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[index] ^= 1 << bit;
+            assert!(
+                pack::pack_directory(id, &flipped).is_err(),
+                "flipped at {index}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -39,10 +39,11 @@ mod family {
     pub const OUTBOX: u8 = b'O';
     pub const USAGE: u8 = b'S';
     pub const REDUCED: u8 = b'R';
+    pub const PACK: u8 = b'K';
 }
 
 /// All families, for tools and for tests that dump a store.
-pub const FAMILIES: [(u8, &str); 14] = [
+pub const FAMILIES: [(u8, &str); 15] = [
     (family::BUCKET_NAME, "bucket name"),
     (family::BUCKET, "bucket"),
     (family::CONFIG, "bucket configuration"),
@@ -57,6 +58,7 @@ pub const FAMILIES: [(u8, &str); 14] = [
     (family::OUTBOX, "outbox"),
     (family::USAGE, "usage"),
     (family::REDUCED, "reduced"),
+    (family::PACK, "pack"),
 ];
 
 const TERMINATOR: [u8; 2] = [0x00, 0x01];
@@ -190,6 +192,12 @@ pub fn blob(blob: BlobId) -> Vec<u8> {
     Key::new(family::BLOB).raw(&blob.0).0
 }
 
+/// The blob in a key of [`blob`].
+#[must_use]
+pub fn blob_of(key: &[u8]) -> Option<BlobId> {
+    Some(BlobId(key.get(1..)?.try_into().ok()?))
+}
+
 /// → [`super::UploadRecord`].
 #[must_use]
 pub fn upload(bucket: BucketId, key: &ObjectKey, upload: UploadId) -> Vec<u8> {
@@ -275,6 +283,30 @@ pub fn blobs() -> Vec<u8> {
 #[must_use]
 pub fn namers() -> [Vec<u8>; 3] {
     [family::VERSION, family::PART_PAGE, family::PART].map(|family| Key::new(family).0)
+}
+
+/// Counters of a pack: see [`super::pack`].
+#[must_use]
+pub fn pack(pack: BlobId) -> Vec<u8> {
+    Key::new(family::PACK).raw(&pack.0).0
+}
+
+/// Prefix of the counters of all packs.
+#[must_use]
+pub fn packs() -> Vec<u8> {
+    Key::new(family::PACK).0
+}
+
+/// The pack in a key of [`pack`].
+#[must_use]
+pub fn pack_of(key: &[u8]) -> Option<BlobId> {
+    Some(BlobId(key.get(1..)?.try_into().ok()?))
+}
+
+/// Counters of all packs together: packs, then as [`pack`]. No bucket has number 0.
+#[must_use]
+pub fn packs_count() -> Vec<u8> {
+    Key::new(family::USAGE).bucket(BucketId(0)).raw(b"packs").0
 }
 
 /// Counters of a bucket and storage class: see [`super::usage`].

@@ -9,6 +9,7 @@ mod codec;
 mod config;
 mod fields;
 pub mod keys;
+pub mod pack;
 mod upload;
 pub mod usage;
 mod version;
@@ -22,6 +23,7 @@ pub use codec::{Decoded, RecordError, RecordFormat};
 pub use config::{BucketConfig, ConfigKind};
 pub use fields::{Encryption, Lock, ReplicationStatus, Retention, STANDARD};
 pub use keys::{BlobId, BucketId};
+pub use pack::Packed;
 pub use upload::{PartRecord, UploadRecord};
 pub use version::{
     HeadRecord, Listed, ObjectRecord, PARTS_IN_PAGE_MAX, PARTS_IN_VERSION_MAX, PageRef, PartEntry,

@@ -36,6 +36,7 @@ pub enum OpKind {
     Abort,
     Respread,
     Sweep,
+    Pack,
     CleanReboot,
     DirtyReboot,
     LoseZone,
@@ -44,7 +45,7 @@ pub enum OpKind {
 
 impl OpKind {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::CreateBucket,
         Self::DeleteBucket,
         Self::Put,
@@ -63,6 +64,7 @@ impl OpKind {
         Self::Abort,
         Self::Respread,
         Self::Sweep,
+        Self::Pack,
         Self::CleanReboot,
         Self::DirtyReboot,
         Self::LoseZone,
@@ -76,7 +78,7 @@ impl OpKind {
             Self::UploadPart => 12,
             Self::CreateBucket | Self::Delete | Self::Copy | Self::List => 6,
             Self::CreateUpload | Self::Complete | Self::GetRange | Self::DeleteMany => 5,
-            Self::PutTags => 4,
+            Self::PutTags | Self::Pack => 4,
             Self::DeleteBucket | Self::PutRefused | Self::Abort | Self::CompleteAgain => 2,
             Self::ConfigureBucket => 2,
             _ => 1,

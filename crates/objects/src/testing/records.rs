@@ -6,6 +6,8 @@
 //! - A configuration's bucket is there (BK06).
 //! - The counters are what a recount gives.
 //! - What is counted as buried is in the graveyard.
+//! - A packed content lies within a pack that is there, the counters of each pack are what a
+//!   recount gives, and no pack is without contents (H37).
 //! - A mark of reduced redundancy and the blob's own flag agree, and the marks are counted right.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +16,9 @@ use strongroom_meta::Stamp;
 
 use crate::objects::Objects;
 use crate::records::{
-    BlobId, BlobOwner, BlobRecord, BucketId, BucketNameRecord, HeadRecord, PartPage, PartRecord,
-    RecordFormat, STANDARD, UploadRecord, VersionContent, VersionRecord, keys, usage,
+    BlobId, BlobOwner, BlobRecord, BucketId, BucketNameRecord, GraveyardRecord, HeadRecord, Packed,
+    PartPage, PartRecord, RecordFormat, STANDARD, UploadRecord, VersionContent, VersionRecord,
+    keys, usage,
 };
 
 type Check<T> = Result<T, String>;
@@ -51,12 +54,12 @@ pub async fn check_records(objects: &Objects) -> Check<()> {
         ));
     }
     check_buried(objects, &records).await?;
+    check_packs(objects, &records).await?;
     check_blobs(&records, &owned)
 }
 
 /// The count of the graveyard is what a recount gives.
 async fn check_buried(objects: &Objects, records: &Records) -> Check<()> {
-    use crate::records::GraveyardRecord;
     let (mut blobs, mut bytes) = (0, 0);
     for (key, value) in family(records, b'G') {
         match decode(key, value)? {
@@ -208,13 +211,15 @@ fn check_blobs(records: &Records, owned: &BTreeMap<BlobId, Vec<u8>>) -> Check<()
                 number,
                 ..
             } => keys::part(*bucket, *upload, *number),
+            BlobOwner::Pack => Vec::new(),
         };
         if owner != *by {
             return Err(format!("blob of {} has another owner", by.escape_ascii()));
         }
-        if record.place.is_some() == *inline {
+        let places = [record.place.is_some(), record.packed.is_some(), *inline];
+        if places.iter().filter(|is| **is).count() != 1 {
             return Err(format!(
-                "blob of {} is inline and placed, or neither",
+                "blob of {} is not in one place: {places:?}",
                 by.escape_ascii()
             ));
         }
@@ -226,9 +231,10 @@ fn check_blobs(records: &Records, owned: &BTreeMap<BlobId, Vec<u8>>) -> Check<()
         }
     }
     for (key, value) in family(records, b'b') {
-        decode::<BlobRecord>(key, value)?;
-        let id = key.get(1..).and_then(|id| id.try_into().ok()).map(BlobId);
-        let id = id.ok_or("bad key of a blob")?;
+        let id = keys::blob_of(key).ok_or("bad key of a blob")?;
+        if decode::<BlobRecord>(key, value)?.owner == BlobOwner::Pack {
+            continue;
+        }
         if owned.contains_key(&id) == buried.contains(&id) {
             return Err(format!(
                 "blob {} is owned and buried, or neither",
@@ -239,9 +245,71 @@ fn check_blobs(records: &Records, owned: &BTreeMap<BlobId, Vec<u8>>) -> Check<()
     Ok(())
 }
 
+/// Each pack's counters against the records that have a content in it.
+async fn check_packs(objects: &Objects, records: &Records) -> Check<()> {
+    let mut live: BTreeMap<BlobId, [i64; 2]> = BTreeMap::new();
+    let mut count = |packed: Option<Packed>, size: u64| -> Check<()> {
+        let Some(packed) = packed else { return Ok(()) };
+        let key = keys::blob(packed.pack);
+        let (value, _) = records
+            .get(&key)
+            .ok_or_else(|| format!("pack {} is gone and has contents", packed.pack))?;
+        let pack: BlobRecord = decode(&key, value)?;
+        if pack.owner != BlobOwner::Pack || packed.offset + size > pack.size {
+            return Err(format!("a content is not within pack {}", packed.pack));
+        }
+        let counts = live.entry(packed.pack).or_default();
+        counts[0] += i64::try_from(size).unwrap_or(i64::MAX);
+        counts[1] += 1;
+        Ok(())
+    };
+    let mut packs = BTreeSet::new();
+    for (key, value) in family(records, b'b') {
+        let record: BlobRecord = decode(key, value)?;
+        count(record.packed, record.size)?;
+        if record.owner == BlobOwner::Pack {
+            packs.insert(keys::blob_of(key).ok_or("bad key of a blob")?);
+        }
+    }
+    for (key, value) in family(records, b'G') {
+        if let GraveyardRecord::Blob { size, packed, .. } = decode(key, value)? {
+            count(packed, size)?;
+        }
+    }
+    let mut sums = [0; 4];
+    for (key, value) in family(records, b'K') {
+        let pack = keys::pack_of(key).ok_or("bad key of a pack")?;
+        let counters = crate::decide::decode_counters(value).map_err(|error| error.to_string())?;
+        let recount = live.remove(&pack).unwrap_or_default();
+        if counters[..2] != recount || recount[1] == 0 || !packs.remove(&pack) {
+            return Err(format!(
+                "pack {pack} counts {counters:?}, a recount gives {recount:?}"
+            ));
+        }
+        sums[0] += 1;
+        for (sum, count) in sums[1..].iter_mut().zip(counters) {
+            *sum += u64::try_from(count).map_err(|_| "a pack counts below nothing")?;
+        }
+    }
+    if let Some(pack) = packs.first().or(live.keys().next()) {
+        return Err(format!("pack {pack} has no counters"));
+    }
+    let counts = objects.pack_counts().await;
+    let counts = counts.map_err(|error| error.to_string())?;
+    let counted = [
+        counts.packs,
+        counts.live_bytes,
+        counts.live_contents,
+        counts.all_bytes,
+    ];
+    if counted != sums {
+        return Err(format!("packs count {counted:?}, a recount gives {sums:?}"));
+    }
+    Ok(())
+}
+
 /// Blobs buried by name.
 fn buried(records: &Records) -> Check<BTreeSet<BlobId>> {
-    use crate::records::GraveyardRecord;
     let mut buried = BTreeSet::new();
     for (key, value) in family(records, b'G') {
         if let GraveyardRecord::Parts { blobs } = decode(key, value)? {

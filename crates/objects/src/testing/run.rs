@@ -16,9 +16,11 @@ use crate::api::{
     ListObjects, ListStart, MetadataDirective, ObjectHeaders, ObjectVersion, PutObject,
     ReadConditions, TaggingDirective, UploadPart, UserMetadata, WriteConditions,
 };
+use crate::compaction::Compaction;
 use crate::error::{Error, Result};
 use crate::hash::md5_of;
 use crate::objects::Objects;
+use crate::packing::{PackLimits, Packing};
 use crate::sweep::SweepLimits;
 use crate::tags::Tags;
 
@@ -82,6 +84,35 @@ fn agree<T, U>(
         (Ok(_), Err(expected)) => Err(format!("succeeded, expected {expected:?}")),
         (Err(found), Ok(_)) => Err(format!("failed with {found:?}")),
         (Err(found), Err(expected)) => Err(format!("failed with {found:?}, not {expected:?}")),
+    }
+}
+
+/// Packs what is inline, writes sparse packs anew, and trims the log when nothing keeps it. With
+/// packs of a few contents and commits of one or two, so that packs live in all states.
+async fn pack(op: &Op, objects: &Objects) -> std::result::Result<bool, String> {
+    let limits = PackLimits {
+        content_bytes_max: 1 + (op.size as u64 % 40_000),
+        content_count_max: 1 + op.pick % 7,
+        moves_max: 1 + op.pick % 2,
+    };
+    let text = |error: Error| format!("packing: {error}");
+    let through = objects.log_extent().await.map_err(text)?.newest;
+    let mut packing = Packing::new(through, limits);
+    while objects.pack_step(&mut packing).await.map_err(text)? {
+        if op.pick.is_multiple_of(5) && packing.tally.packs > 0 {
+            // The power went in the middle: the rest of the round is forgotten.
+            return Ok(true);
+        }
+    }
+    let mut compaction = Compaction::default();
+    while objects
+        .compact_step(&mut compaction, &limits)
+        .await
+        .map_err(text)?
+    {}
+    match objects.trim_log(packing.trimmable()).await {
+        Ok(_) | Err(Error::Unavailable { .. }) => Ok(packing.tally.contents > 0),
+        Err(error) => Err(format!("trimming: {error}")),
     }
 }
 
@@ -169,6 +200,7 @@ impl Model {
                     .map_err(|error| format!("respread: {error}"))
             }
             OpKind::Sweep => sweep(&objects).await,
+            OpKind::Pack => pack(op, &objects).await,
             OpKind::CleanReboot => Ok(harness.reboot(false).await),
             OpKind::DirtyReboot => Ok(harness.reboot(true).await),
             OpKind::LoseZone => Ok(harness.lose_zone().await),
