@@ -3,6 +3,8 @@
 // Each test uses a part of it.
 #![allow(dead_code)]
 
+pub mod client;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +60,8 @@ struct Away {
 enum How {
     Fault(FaultKind, OpKind, Vec<FaultId>),
     Wiped(Vec<DiskImage>),
+    /// One rule of a test's own.
+    Rule(Fault, FaultId),
 }
 
 pub struct Machine {
@@ -74,20 +78,40 @@ pub struct Machine {
 impl Machine {
     /// A new store that serves.
     pub async fn new(topology: Topology, seed: u64) -> Self {
-        let world = SimWorld::new(seed);
-        let views = Arc::new(SimViews::new(&world));
-        let mut machine = Self {
+        Self::on(SimWorld::new(seed), topology, seed).await
+    }
+
+    /// The store that is on the disks of `world`, or a new one when they are blank.
+    pub async fn on(world: SimWorld, topology: Topology, seed: u64) -> Self {
+        let mut machine = Self::stopped(world, topology, seed);
+        machine.start().await;
+        machine
+    }
+
+    /// As [`Self::on`], when the power may go meanwhile: an engine that was started, if it was.
+    pub async fn try_on(world: SimWorld, topology: Topology, seed: u64) -> Option<Engine> {
+        let mut machine = Self::stopped(world, topology, seed);
+        let parts = machine.parts();
+        let engine = Engine::start(&machine.world, topology, &parts).ok()?;
+        let mut waited = Duration::ZERO;
+        while engine.meta.ready_write().is_err() && !machine.world.is_off() && waited < LIMIT {
+            machine.pause().await;
+            waited += STEP;
+        }
+        Some(engine)
+    }
+
+    fn stopped(world: SimWorld, topology: Topology, seed: u64) -> Self {
+        Self {
             topology,
+            views: Arc::new(SimViews::new(&world)),
             world,
             seed,
             starts: 0,
             clock: Arc::new(ManualClock::new(START)),
-            views,
             engine: None,
             away: Vec::new(),
-        };
-        machine.start().await;
-        machine
+        }
     }
 
     /// Another machine with the same disks, started as after `kill -9`. `number` makes it draw
@@ -139,14 +163,19 @@ impl Machine {
         !self.away.is_empty()
     }
 
-    /// Starts the store and waits until it takes writes.
-    async fn start(&mut self) {
+    /// What the next start is made of.
+    fn parts(&mut self) -> EngineParts {
         self.starts += 1;
-        let parts = EngineParts {
+        EngineParts {
             views: Arc::clone(&self.views) as _,
             clock: Arc::clone(&self.clock) as _,
             random: self.random(0),
-        };
+        }
+    }
+
+    /// Starts the store and waits until it takes writes.
+    async fn start(&mut self) {
+        let parts = self.parts();
         let engine = Engine::start(&self.world, self.topology, &parts);
         self.engine = Some(engine.expect("the store opens"));
         self.wait_for("writes are taken after a start", |engine| {
@@ -195,10 +224,52 @@ impl Machine {
         self.world = world;
         self.views = Arc::new(views);
         for away in &mut self.away {
-            if let How::Fault(kind, op, ids) = &mut away.how {
-                *ids = fault(&self.world, &away.disks, *kind, *op);
+            match &mut away.how {
+                How::Fault(kind, op, ids) => {
+                    *ids = fault(&self.world, &away.disks, *kind, *op);
+                }
+                How::Rule(rule, id) => *id = self.world.fault(rule.clone()),
+                How::Wiped(_) => {}
             }
         }
+    }
+
+    /// As [`Self::restart`], with every index view gone.
+    pub async fn restart_without_views(&mut self, end: End) {
+        self.end(end);
+        self.views = Arc::new(SimViews::new(&self.world));
+        self.start().await;
+    }
+
+    /// Makes one disk misbehave, over restarts too, until [`Self::return_all`].
+    pub fn misbehave(&mut self, rule: Fault) {
+        let disk = rule.disk.expect("one disk");
+        let how = How::Rule(rule.clone(), self.world.fault(rule));
+        let disks = disk..disk + 1;
+        self.away.push(Away { disks, how });
+    }
+
+    /// Whether a rule of [`Self::misbehave`] met a call; true when there is none.
+    pub fn struck(&self) -> bool {
+        let mut rules = self.away.iter().filter_map(|away| match &away.how {
+            How::Rule(_, id) => Some(*id),
+            _ => None,
+        });
+        rules.all(|id| self.world.strike_count(id) > 0)
+    }
+
+    /// Has [`Self::return_all`] put `image` on the disk.
+    pub fn comes_back_as(&mut self, disk: usize, image: DiskImage) {
+        let (disks, how) = (disk..disk + 1, How::Wiped(vec![image]));
+        self.away.push(Away { disks, how });
+    }
+
+    /// Swaps the disk for what `image` holds until [`Self::return_all`].
+    pub fn exchange(&mut self, disk: usize, image: &DiskImage) {
+        let how = How::Wiped(vec![self.world.snapshot(disk)]);
+        self.world.restore(disk, image);
+        let disks = disk..disk + 1;
+        self.away.push(Away { disks, how });
     }
 
     /// Takes disks away while the store runs. The next request is the first to notice.
@@ -254,6 +325,7 @@ impl Machine {
         for away in self.away.drain(..) {
             match away.how {
                 How::Fault(_, _, ids) => ids.into_iter().for_each(|id| self.world.lift(id)),
+                How::Rule(_, id) => self.world.lift(id),
                 How::Wiped(images) => {
                     for (disk, image) in away.disks.zip(&images) {
                         self.world.restore(disk, image);
@@ -261,6 +333,11 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Brings everything back that is away, and waits for nothing.
+    pub fn bring_back(&mut self) {
+        self.restore();
     }
 
     /// Brings everything back that is away, and waits until it is caught up.
@@ -285,7 +362,8 @@ impl Machine {
         self.wait_for("everything is in service", whole).await;
     }
 
-    async fn is_whole_within(&self, limit: Duration) -> bool {
+    /// Whether every disk and member is in service before `limit` passes.
+    pub async fn is_whole_within(&self, limit: Duration) -> bool {
         let mut waited = Duration::ZERO;
         while whole(self.engine()).is_err() && waited < limit {
             self.pause().await;
@@ -318,6 +396,7 @@ impl Machine {
             let how = match &away.how {
                 How::Fault(kind, op, _) => format!("{kind:?} {op:?}"),
                 How::Wiped(_) => "wiped".to_owned(),
+                How::Rule(rule, _) => format!("{rule:?}"),
             };
             format!("{:?} {how}", away.disks)
         });
