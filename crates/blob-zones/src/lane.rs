@@ -5,14 +5,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use strongroom_base::{AlignedBuf, FileRef, tasks};
 use strongroom_zones::{DiskHandle, DiskId, DiskWriter, Disks, Incarnation, IoError, Pending};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::settings::{READS_PER_DISK_MAX, SERVICE_POLL, SLOW_FOR, WRITES_PER_DISK_MAX};
+use crate::pace::Pace;
+use crate::settings::{READS_PER_DISK_MAX, SERVICE_POLL, WRITES_PER_DISK_MAX};
 
 /// A disk and the time it has been in service since.
 pub(crate) type Served = (DiskId, Incarnation);
@@ -75,8 +75,8 @@ pub(crate) struct Lanes {
     pub disks: Arc<Disks>,
     writers: Mutex<HashMap<DiskId, Arc<Lane>>>,
     readers: HashMap<DiskId, Arc<Semaphore>>,
-    /// Disks that kept a read waiting, and until when others are asked first.
-    slow: Mutex<HashMap<DiskId, Duration>>,
+    /// How long reads take, and which disks are set aside.
+    pub pace: Pace,
 }
 
 impl Lanes {
@@ -88,7 +88,7 @@ impl Lanes {
             disks,
             writers: Mutex::default(),
             readers,
-            slow: Mutex::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -112,23 +112,6 @@ impl Lanes {
         });
         writers.insert(disk.id, Arc::clone(&lane));
         Some(lane)
-    }
-
-    /// Notes at `now` that a disk kept a read waiting beyond the hedge bound.
-    pub(crate) fn mark_slow(&self, disk: &DiskHandle, now: Duration) {
-        let mut slow = self.slow.lock().expect("no holder panics");
-        if slow
-            .insert(disk.id, now + SLOW_FOR)
-            .is_none_or(|until| until <= now)
-        {
-            tracing::warn!(disk = %disk.name, zone = %disk.zone, "disk is slow: reads ask others first");
-        }
-    }
-
-    /// Whether reads ask others first.
-    pub(crate) fn is_slow(&self, disk: DiskId, now: Duration) -> bool {
-        let slow = self.slow.lock().expect("no holder panics");
-        slow.get(&disk).is_some_and(|until| now < *until)
     }
 
     /// Room for one read of the disk.

@@ -41,6 +41,7 @@ mod lane;
 mod locate;
 mod map;
 mod mark;
+mod pace;
 mod place;
 mod put;
 mod read;

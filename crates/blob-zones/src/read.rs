@@ -14,13 +14,14 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream, StreamExt};
-use strongroom_base::{ALIGNMENT, AlignedBuf, DiskFile, align_up, tasks};
+use strongroom_base::{ALIGNMENT, AlignedBuf, DiskFile, align_up, planted, tasks};
 use strongroom_blob::{ByteStream, Error, ErrorKind, Result};
 use strongroom_erasure::Codec;
 use strongroom_zones::{Counters, DiskId};
 
 use crate::block::{BLOCK_PAYLOAD_BYTES_MAX, BLOCK_SIZE_BYTES};
 use crate::map::OpenHow;
+use crate::pace::Wait;
 use crate::place::{BlobPlace, Stripe, blocks_of};
 use crate::settings::STRIPES_READ_AHEAD;
 use crate::store::{Source, Store};
@@ -132,16 +133,30 @@ impl Store {
         blocks: Range<usize>,
         fresh: bool,
     ) -> ShardRead {
+        // From here on, as its reader sees it: a queue in front of a disk is part of its pace.
+        let begun = self.clock.monotonic();
         let permit = self.lanes.read_permit(source.disk.id).await;
         tasks::blocking(move || {
             let _permit = permit;
             let read = self.read_blocks(&stripe, &source, blocks, fresh);
+            if read.is_ok() {
+                let took = self.clock.monotonic().saturating_sub(begun);
+                let limit = self.hedge_limit();
+                self.lanes.pace.answered(source.disk.id, took, limit);
+            }
             ShardRead {
                 source,
                 blocks: read.ok(),
             }
         })
         .await
+    }
+
+    /// The wait for a shard that is unusual now.
+    fn hedge_limit(&self) -> Duration {
+        let settings = &self.settings;
+        let least = settings.hedge_after_min.min(settings.hedge_after);
+        self.lanes.pace.limit(least, settings.hedge_after)
     }
 
     fn read_blocks(
@@ -277,35 +292,51 @@ impl Gather {
     async fn run(&mut self) {
         let mut reads = Reads::new();
         let mut stage = Stage::First;
+        self.store.lanes.pace.read_begun();
         self.ask_first(&mut reads);
+        // The rest of the longest wait, once the unusual one is over.
+        let (mut wait, mut rest) = self.first_wait();
         while !self.is_satisfied() {
-            let limit = match stage {
-                Stage::All => Duration::MAX,
-                _ => self.store.settings.hedge_after,
-            };
-            match tasks::timeout(limit, reads.next()).await {
+            match tasks::timeout(wait, reads.next()).await {
                 Ok(Some(read)) => self.take(read),
                 Ok(None) if stage == Stage::All => return,
+                Err(_) if !rest.is_zero() && !self.store.lanes.pace.pay_hedge() => {
+                    wait = std::mem::take(&mut rest);
+                }
                 answer @ (Ok(None) | Err(_)) => {
                     if answer.is_err() {
-                        self.mark_slow();
+                        self.kept_waiting(if rest.is_zero() {
+                            Wait::Long
+                        } else {
+                            Wait::Unusual
+                        });
                     }
-                    stage = if stage == Stage::First {
-                        Stage::InService
-                    } else {
-                        Stage::All
+                    (stage, wait) = match stage {
+                        Stage::First => (Stage::InService, self.store.settings.hedge_after),
+                        _ => (Stage::All, Duration::MAX),
                     };
+                    rest = Duration::ZERO;
                     self.ask_more(&mut reads, stage);
                 }
             }
         }
     }
 
+    /// The unusual wait, and what then is left of the longest one.
+    fn first_wait(&self) -> (Duration, Duration) {
+        if planted("blob_no_hedge") {
+            return (Duration::MAX, Duration::ZERO);
+        }
+        let wait = self.store.hedge_limit();
+        let rest = self.store.settings.hedge_after.saturating_sub(wait);
+        (wait, rest)
+    }
+
     fn ask_first(&mut self, reads: &mut Reads) {
         let now = self.store.clock.monotonic();
         let is_prompt = |sources: &&Vec<Source>| {
             sources.first().is_some_and(|source| {
-                source.is_in_service() && !self.store.lanes.is_slow(source.disk.id, now)
+                source.is_in_service() && !self.store.lanes.pace.is_aside(source.disk.id, now)
             })
         };
         let wanted = || self.wanted.iter().map(|(shard, _)| &self.sources[*shard]);
@@ -326,12 +357,13 @@ impl Gather {
     }
 
     /// Notes who kept this read waiting.
-    fn mark_slow(&self) {
+    fn kept_waiting(&self, wait: Wait) {
+        Counters::add(&self.store.disks.counters.reads_hedged, 1);
+        let now = self.store.clock.monotonic();
         for (source, _) in &self.asked {
             if !self.answered.contains(&(source.shard, source.disk.id)) {
-                self.store
-                    .lanes
-                    .mark_slow(&source.disk, self.store.clock.monotonic());
+                let pace = &self.store.lanes.pace;
+                pace.kept_waiting(&source.disk, wait, now);
             }
         }
     }

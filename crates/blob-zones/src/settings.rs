@@ -35,9 +35,6 @@ pub const MARK_GROUPS_MAX: usize = 4096;
 pub const FILES_OPEN_MAX: usize = 512;
 /// Largest blob. Far above what a client may send in one request, and below what a place can count.
 pub const BLOB_SIZE_BYTES_MAX: u64 = 1 << 44;
-/// How long reads ask others first after a disk kept one waiting: so that a hung disk delays one read
-/// now and then, not each stripe of each read (AZ17).
-pub const SLOW_FOR: Duration = Duration::from_secs(10);
 /// How often a wait for a disk asks whether that disk is still in service.
 pub const SERVICE_POLL: Duration = Duration::from_millis(100);
 
@@ -54,11 +51,14 @@ pub struct Settings {
     pub free_space_min: u64,
     /// Bypass the page cache where the file system can.
     pub direct: bool,
-    /// How long a read waits for the shards it asked first before it asks others as well.
+    /// How long a read waits at most for the shards it asked first before it asks others as well. In
+    /// practice as long as reads take lately (see `pace`).
     pub hedge_after: Duration,
     /// How long a segment group must have been without any live byte before its files are removed,
     /// and at least two mark scans.
     pub unlink_after: Duration,
+    /// How long it waits at least: disks that answer in microseconds may pause for milliseconds.
+    pub hedge_after_min: Duration,
     /// How long the read of a stripe may take before it answers `Unavailable`.
     pub read_limit: Duration,
 }
@@ -73,6 +73,7 @@ impl Default for Settings {
             direct: true,
             hedge_after: Duration::from_secs(1),
             unlink_after: Duration::from_secs(3600),
+            hedge_after_min: Duration::from_millis(25),
             read_limit: Duration::from_secs(30),
         }
     }

@@ -51,6 +51,7 @@ counters! {
     disks_admitted: Counter, "strongroom_disks_admitted_total", "Times a disk or zone came back into service.";
     log_repairs: Counter, "strongroom_log_repairs_total", "Damaged log batches rewritten from another member.";
     degraded_reads: Counter, "strongroom_degraded_reads_total", "Stripe reads that had to decode around missing or damaged shards.";
+    reads_hedged: Counter, "strongroom_reads_hedged_total", "Stripe reads that asked other disks because one kept them waiting.";
     shards_bad: Counter, "strongroom_shards_bad_total", "Shards that failed their checksum when read.";
     shards_repaired: Counter, "strongroom_shards_repaired_total", "Damaged or missing shards rewritten.";
     view_applied: Gauge, "strongroom_view_applied_batch", "Number of the last batch applied to the index view in use.";
