@@ -104,6 +104,12 @@ impl Rule {
         Self { id, fault, hits: 0 }
     }
 
+    /// Calls that went wrong so far.
+    pub fn strike_count(&self) -> u64 {
+        let bad = self.hits.saturating_sub(self.fault.after);
+        bad.min(self.fault.count)
+    }
+
     /// Counts the call when the rule is about it, and answers whether it goes wrong.
     pub fn strikes(&mut self, disk: usize, path: &str, op: OpKind) -> Option<FaultKind> {
         let fault = &self.fault;

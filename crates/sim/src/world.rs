@@ -192,6 +192,14 @@ impl SimWorld {
         self.lock().frozen_count
     }
 
+    /// Calls that went wrong by this rule so far; 0 when it ended.
+    #[must_use]
+    pub fn strike_count(&self, id: FaultId) -> u64 {
+        let world = self.lock();
+        let rule = world.rules.iter().find(|rule| rule.id == id);
+        rule.map_or(0, Rule::strike_count)
+    }
+
     /// Ends a rule. Frozen calls go on.
     pub fn lift(&self, id: FaultId) {
         self.lock().rules.retain(|rule| rule.id != id);

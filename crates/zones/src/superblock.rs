@@ -257,8 +257,17 @@ impl Superblock {
             _ => {}
         }
         let file = disk.create(SUPERBLOCK_TEMPORARY, CreateOptions::default())?;
-        file.write_at(0, &self.encode())?;
+        let bytes = self.encode();
+        file.write_at(0, &bytes)?;
         file.sync()?;
+        // A write that was lost or went astray must not cost the disk its identity.
+        let mut read = vec![0; bytes.len()];
+        read_exact_at(&*file, 0, &mut read)?;
+        if read != bytes {
+            return Err(io::Error::other(
+                "the new superblock does not read back as it was written",
+            ));
+        }
         disk.rename(SUPERBLOCK_TEMPORARY, SUPERBLOCK_FILE)?;
         disk.sync_dir("")
     }
