@@ -84,6 +84,7 @@ impl Units {
 pub(crate) struct ZoneMark {
     store: Arc<Store>,
     groups: BTreeMap<GroupId, Units>,
+    has_more: bool,
 }
 
 impl ZoneMark {
@@ -99,8 +100,8 @@ impl ZoneMark {
         let chosen = known[first..].iter().take(MARK_GROUPS_MAX);
         let groups: BTreeMap<GroupId, Units> =
             chosen.map(|group| (*group, Units::default())).collect();
-        let reached = first + groups.len();
-        marking.after = match reached < known.len() {
+        let has_more = first + groups.len() < known.len();
+        marking.after = match has_more {
             true => groups.keys().next_back().copied(),
             false => None,
         };
@@ -108,6 +109,7 @@ impl ZoneMark {
         Self {
             store: Arc::clone(store),
             groups,
+            has_more,
         }
     }
 
@@ -200,6 +202,10 @@ impl BlobMark for ZoneMark {
             }
         }
         Ok(())
+    }
+
+    fn has_more(&self) -> bool {
+        self.has_more
     }
 
     async fn sweep(self: Box<Self>) -> Result<Freed> {

@@ -97,6 +97,9 @@ pub trait BlobMark: Send {
     /// `Corrupt` when the place does not parse: then nothing may be swept.
     fn keep(&mut self, place: &Place) -> Result<()>;
 
+    /// Whether some of what was there is left to the next search, because it is too much for one.
+    fn has_more(&self) -> bool;
+
     /// Frees what was not kept. Only when every place of every record was kept. May fail half way.
     ///
     /// # Errors

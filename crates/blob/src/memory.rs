@@ -255,6 +255,10 @@ impl BlobMark for MemoryMark {
         Ok(())
     }
 
+    fn has_more(&self) -> bool {
+        false
+    }
+
     async fn sweep(self: Box<Self>) -> Result<Freed> {
         let mut state = self.state.lock().expect("no holder panics");
         let mut freed = Freed::default();

@@ -77,7 +77,7 @@ pub use strongroom_blob::{ByteStream, Error as ContentError, ErrorKind as Conten
 pub use strongroom_blob::{Location, RunLocation, ShardLocation, ShardState};
 /// The extent of the commit log, for callers that do not know the metadata store.
 pub use strongroom_meta::{LogExtent, Trimmed};
-pub use sweep::{Buried, HOLD_BACK_MIN, SweepLimits, SweepPage};
+pub use sweep::{Buried, HOLD_BACK_MIN, MarkScan, SweepLimits, SweepPage};
 pub use tags::{
     BUCKET_TAGS_MAX, OBJECT_TAGS_MAX, TAG_KEY_CHARACTERS_MAX, TAG_VALUE_CHARACTERS_MAX, Tags,
 };

@@ -66,6 +66,14 @@ pub struct SweepPage {
     pub error: Option<Error>,
 }
 
+/// What one call of [`Objects::mark_scan`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MarkScan {
+    pub freed: Freed,
+    /// Whether segments are left to the next scan, because they are too many for one.
+    pub has_more: bool,
+}
+
 impl Objects {
     /// How much is buried, as the commits that bury and end counted it.
     ///
@@ -172,9 +180,13 @@ impl Objects {
             let count = fits.count().max(1);
             let rest = graves.split_off(count);
             let now = std::mem::replace(&mut graves, rest);
-            page.blobs += self
-                .decide(move |reads| decide::end_graves(reads, &now))
-                .await?;
+            let ended = self.decide(move |reads| decide::end_graves(reads, &now));
+            match ended.await {
+                Ok(blobs) => page.blobs += blobs,
+                // No room even for this: the bytes are back, and those of the next graves help more.
+                Err(error @ Error::StorageFull) => page.keep(error),
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -256,7 +268,7 @@ impl Objects {
     ///
     /// # Errors
     /// `Corrupt` when records contradict each other or do not parse, `Unavailable`.
-    pub async fn mark_scan(&self) -> Result<Freed> {
+    pub async fn mark_scan(&self) -> Result<MarkScan> {
         let mut mark = self.blobs.begin_mark().await?;
         // Whatever was in flight before this commit is visible after it, or will never be.
         self.decide(|_| Ok((decide::touch_buried(), ()))).await?;
@@ -280,7 +292,9 @@ impl Objects {
             }
         }
         self.check_named().await?;
-        Ok(mark.sweep().await?)
+        let has_more = mark.has_more();
+        let freed = mark.sweep().await?;
+        Ok(MarkScan { freed, has_more })
     }
 
     /// Whether every blob that is named has a record: an index that lost some of one family does not

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -184,6 +185,27 @@ async fn full_disks_and_too_many_bytes_release_the_oldest_early_but_not_what_is_
     world.check().await;
 }
 
+// H34
+#[tokio::test]
+async fn bytes_come_back_even_when_there_is_no_space_for_the_commit_that_says_so() {
+    let world = World::with_bucket().await;
+    let large = sizes()[1].clone();
+    for name in ["a", "b", "c", "d", "e"] {
+        world.put(name, &large).await.unwrap();
+        delete(&world, name).await;
+    }
+    world.put("kept", &large).await.unwrap();
+    world.meta.full.store(true, Ordering::SeqCst);
+    let swept = sweep(&world, &at_once()).await;
+    assert_eq!((swept.blobs, swept.error), (0, Some(Error::StorageFull)));
+    assert_eq!(world.blobs.blob_count(), 1);
+    assert_eq!(graves(&world).await, 5);
+    world.meta.full.store(false, Ordering::SeqCst);
+    assert_eq!(sweep(&world, &at_once()).await.blobs, 5);
+    assert_eq!(world.get("kept").await.unwrap(), large);
+    world.check().await;
+}
+
 // H26
 #[tokio::test]
 async fn parts_that_are_replaced_left_over_aborted_or_deleted_go_and_their_records_too() {
@@ -279,7 +301,7 @@ async fn a_mark_scan_frees_what_never_committed_and_keeps_what_lives_waits_or_is
     drop(put().await);
     let waiting = put().await;
     assert_eq!(world.blobs.blob_count(), 4);
-    assert_eq!(world.objects.mark_scan().await.unwrap().bytes, 4);
+    assert_eq!(world.objects.mark_scan().await.unwrap().freed.bytes, 4);
     assert_eq!(world.blobs.blob_count(), 3);
     drop(waiting);
     world.objects.mark_scan().await.unwrap();

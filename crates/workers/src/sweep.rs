@@ -53,7 +53,8 @@ pub struct Settings {
     pub mark_after: Duration,
     /// How long after the end of one the next begins.
     pub mark_interval: Duration,
-    /// The same while disks are nearly full, and after one that failed.
+    /// The same while disks are nearly full, after one that failed, and after one that left segments
+    /// to the next.
     pub mark_interval_short: Duration,
 }
 
@@ -212,16 +213,14 @@ impl Sweeper {
         figures.kept.fetch_add(kept, Ordering::Relaxed);
     }
 
-    /// Whether what no record names was searched for.
+    /// Whether everything that no record names was searched for.
     async fn mark(&self) -> bool {
         match self.objects.mark_scan().await {
-            Ok(freed) => {
-                tracing::info!(
-                    files_skipped = freed.skipped,
-                    "searched for bytes that no record names"
-                );
+            Ok(scan) => {
+                let (skipped, has_more) = (scan.freed.skipped, scan.has_more);
+                tracing::info!(skipped, has_more, "searched for bytes that no record names");
                 self.figures.marks_done.fetch_add(1, Ordering::Relaxed);
-                true
+                !scan.has_more
             }
             Err(error) => {
                 tracing::warn!(%error, "bytes that no record names were not searched for");

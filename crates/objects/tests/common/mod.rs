@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,6 +24,8 @@ pub struct Counting {
     pub inner: Arc<MemoryMeta>,
     pub transactions: AtomicU64,
     pub scanned: AtomicU64,
+    /// Whether there is no space for any write.
+    pub full: AtomicBool,
 }
 
 #[async_trait]
@@ -50,7 +52,22 @@ impl MetaStore for Counting {
 
     async fn transact(&self, transaction: Transaction) -> strongroom_meta::Result<()> {
         self.transactions.fetch_add(1, Ordering::SeqCst);
-        self.inner.transact(transaction).await
+        if !self.full.load(Ordering::SeqCst) {
+            return self.inner.transact(transaction).await;
+        }
+        let Transaction {
+            mut decide,
+            durable,
+        } = transaction;
+        let refuse = move |reads: &mut dyn Reads| match decide(reads)? {
+            Some(writes) if !writes.is_empty() => Err(strongroom_meta::Error::new(
+                strongroom_meta::ErrorKind::Full,
+                "no space",
+            )),
+            nothing => Ok(nothing),
+        };
+        let decide = Box::new(refuse);
+        self.inner.transact(Transaction { decide, durable }).await
     }
     async fn log_extent(&self) -> strongroom_meta::Result<strongroom_meta::LogExtent> {
         self.inner.log_extent().await
@@ -80,10 +97,12 @@ impl World {
         let clock = Arc::new(ManualClock::new(START));
         let inner = MemoryMeta::new(clock.clone());
         let (transactions, scanned) = (AtomicU64::new(0), AtomicU64::new(0));
+        let full = AtomicBool::new(false);
         let meta = Arc::new(Counting {
             inner,
             transactions,
             scanned,
+            full,
         });
         let blobs = MemoryBlobs::new();
         let random = Arc::new(SeededRandom::new(1));
