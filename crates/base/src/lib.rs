@@ -5,6 +5,7 @@
 //! randomness, sleep, spawn or open a data file; `clippy.toml` holds the list of banned calls.
 
 mod buffer;
+mod cached;
 mod clock;
 mod descriptors;
 mod disk;
@@ -15,6 +16,7 @@ mod real_disk;
 pub mod tasks;
 
 pub use buffer::{ALIGNMENT, AlignedBuf, align_up};
+pub use cached::forget_cached;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use descriptors::{is_process_limit, raise_descriptor_limit};
 pub use disk::{CreateOptions, Disk, DiskFile, DiskRef, FileRef, read_exact_at};

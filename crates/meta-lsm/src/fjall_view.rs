@@ -3,11 +3,13 @@
 //! Its journal is not synced: what is lost with it is rolled forward from the log.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use strongroom_base::DiskRef;
 use strongroom_zones::{DiskHandle, DiskId};
 
 use crate::view::{
@@ -50,28 +52,73 @@ impl FjallViews {
             .collect()
     }
 
-    fn folder(&self, disk: &DiskHandle) -> Result<PathBuf, ViewError> {
-        let next = self
-            .next
-            .lock()
-            .expect("no holder panics")
-            .get(&disk.id)
-            .copied();
-        let number = Self::numbers(disk).into_iter().max().max(next).unwrap_or(1);
-        let root = disk.disk.as_ref().and_then(|disk| disk.host_path());
+    /// The least number a view of `disk` may have.
+    fn least(&self, disk: &DiskHandle) -> u64 {
+        let next = self.next.lock().expect("no holder panics");
+        next.get(&disk.id).copied().unwrap_or(1)
+    }
+
+    fn disk_of(disk: &DiskHandle) -> Result<&DiskRef, ViewError> {
+        let none = || ViewError("no folder".into());
+        disk.disk.as_ref().ok_or_else(none)
+    }
+
+    fn open_number(&self, disk: &DiskHandle, number: u64) -> Result<FjallView, ViewError> {
+        let disk = Arc::clone(Self::disk_of(disk)?);
+        let root = disk.host_path();
         let root = root.ok_or_else(|| ViewError("no folder".into()))?;
-        Ok(root.join(VIEW_DIR).join(number.to_string()))
+        let folder = root.join(VIEW_DIR).join(number.to_string());
+        let cache = self.cache_size_bytes;
+        // A damaged folder must not be able to take the process down.
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(move || open(disk, &folder, cache)));
+        opened.map_err(|_| ViewError("opening it panicked".into()))?
+    }
+
+    /// Removes the views with these numbers, none of which is open.
+    fn remove(disk: &DiskHandle, numbers: &[u64]) -> Result<(), ViewError> {
+        let disk = Self::disk_of(disk)?;
+        let failed = |error: std::io::Error| ViewError(error.to_string());
+        for number in numbers {
+            let folder = format!("{VIEW_DIR}/{number}");
+            disk.remove_dir_all(&folder).map_err(failed)?;
+        }
+        disk.sync_dir(VIEW_DIR).map_err(failed)
     }
 }
 
 impl ViewFactory for FjallViews {
     fn open(&self, disk: &DiskHandle) -> Result<Box<dyn IndexView>, ViewError> {
-        let folder = self.folder(disk)?;
-        let cache = self.cache_size_bytes;
-        // A damaged folder must not be able to take the process down.
-        let opened = std::panic::catch_unwind(move || open(&folder, cache));
-        let view = opened.map_err(|_| ViewError("opening it panicked".into()))??;
-        Ok(Box::new(view))
+        let least = self.least(disk);
+        let mut numbers = Self::numbers(disk);
+        numbers.retain(|number| *number >= least);
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        let (mut empty, mut half_made, mut failed) = (None, Vec::new(), None);
+        for number in numbers {
+            let opened = self.open_number(disk, number).and_then(|view| {
+                let mark = view.mark()?;
+                Ok((view, mark))
+            });
+            match opened {
+                Ok((view, Some(_))) => {
+                    // Copies that were not finished.
+                    drop(empty);
+                    Self::remove(disk, &half_made)?;
+                    return Ok(Box::new(view));
+                }
+                Ok((view, None)) => {
+                    half_made.push(number);
+                    empty.get_or_insert(view);
+                }
+                Err(error) => {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        match (failed, empty) {
+            (Some(error), _) => Err(error),
+            (None, Some(view)) => Ok(Box::new(view)),
+            (None, None) => Ok(Box::new(self.open_number(disk, least)?)),
+        }
     }
 
     fn discard(&self, disk: &DiskHandle) -> Result<(), ViewError> {
@@ -87,9 +134,35 @@ impl ViewFactory for FjallViews {
             .map_or(Ok(()), |disk| disk.remove_dir_all(VIEW_DIR));
         removed.map_err(|error| ViewError(error.to_string()))
     }
+
+    fn begin_anew(&self, disk: &DiskHandle) -> Result<Box<dyn IndexView>, ViewError> {
+        let newest = Self::numbers(disk).into_iter().max().unwrap_or(0);
+        let number = self.least(disk).max(newest + 1);
+        Ok(Box::new(self.open_number(disk, number)?))
+    }
+
+    fn settle(&self, disk: &DiskHandle) -> Result<(), ViewError> {
+        let mut numbers = Self::numbers(disk);
+        numbers.sort_unstable();
+        let newest = numbers.pop();
+        let newest = newest.ok_or_else(|| ViewError("the copy is gone".into()))?;
+        // Whoever closes an old one late must not bring it back.
+        let mut next = self.next.lock().expect("no holder panics");
+        next.insert(disk.id, newest);
+        drop(next);
+        Self::remove(disk, &numbers)
+    }
+
+    fn forget_cached(&self, disk: &DiskHandle) -> Result<(), ViewError> {
+        let root = Self::disk_of(disk)?.host_path();
+        let forgotten = root.map_or(Ok(()), |root| {
+            strongroom_base::forget_cached(&root.join(VIEW_DIR))
+        });
+        forgotten.map_err(|error| ViewError(error.to_string()))
+    }
 }
 
-fn open(folder: &Path, cache_size_bytes: u64) -> Result<FjallView, ViewError> {
+fn open(disk: DiskRef, folder: &Path, cache_size_bytes: u64) -> Result<FjallView, ViewError> {
     std::fs::create_dir_all(folder).map_err(|error| ViewError(error.to_string()))?;
     let database = Database::builder(folder)
         .cache_size(cache_size_bytes)
@@ -99,7 +172,11 @@ fn open(folder: &Path, cache_size_bytes: u64) -> Result<FjallView, ViewError> {
     let keyspace = database
         .keyspace("view", KeyspaceCreateOptions::default)
         .map_err(failed)?;
-    Ok(FjallView { database, keyspace })
+    Ok(FjallView {
+        disk,
+        database,
+        keyspace,
+    })
 }
 
 #[allow(clippy::needless_pass_by_value)]
@@ -108,8 +185,25 @@ fn failed(error: fjall::Error) -> ViewError {
 }
 
 struct FjallView {
+    disk: DiskRef,
     database: Database,
     keyspace: Keyspace,
+}
+
+impl FjallView {
+    fn write(&self, changes: &[ViewChange], mark: Option<Mark>) -> Result<(), ViewError> {
+        let mut batch = self.database.batch();
+        for change in changes {
+            match &change.value {
+                Some(value) => batch.insert(&self.keyspace, change.key.as_slice(), &value[..]),
+                None => batch.remove(&self.keyspace, change.key.as_slice()),
+            }
+        }
+        if let Some(mark) = mark {
+            batch.insert(&self.keyspace, MARK_KEY, encode_mark(mark));
+        }
+        batch.commit().map_err(failed)
+    }
 }
 
 impl IndexView for FjallView {
@@ -122,15 +216,29 @@ impl IndexView for FjallView {
     }
 
     fn apply(&self, changes: &[ViewChange], mark: Mark) -> Result<(), ViewError> {
-        let mut batch = self.database.batch();
-        for change in changes {
-            match &change.value {
-                Some(value) => batch.insert(&self.keyspace, change.key.as_slice(), &value[..]),
-                None => batch.remove(&self.keyspace, change.key.as_slice()),
-            }
+        self.write(changes, Some(mark))
+    }
+
+    fn fill(&self, changes: &[ViewChange]) -> Result<(), ViewError> {
+        self.write(changes, None)
+    }
+
+    fn persist(&self) -> Result<(), ViewError> {
+        self.database
+            .persist(PersistMode::SyncAll)
+            .map_err(failed)?;
+        // The library syncs what is in its folder; the names of the folder and of the one above
+        // are ours.
+        for dir in [VIEW_DIR, ""] {
+            let synced = self.disk.sync_dir(dir);
+            synced.map_err(|error| ViewError(error.to_string()))?;
         }
-        batch.insert(&self.keyspace, MARK_KEY, encode_mark(mark));
-        batch.commit().map_err(failed)
+        Ok(())
+    }
+
+    fn size_bytes(&self) -> u64 {
+        // Not the journals: they are reserved ahead.
+        self.keyspace.disk_space()
     }
 
     fn snapshot(&self) -> Box<dyn ViewSnapshot> {

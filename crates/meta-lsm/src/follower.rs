@@ -20,6 +20,9 @@ const APPLY_BATCHES_MAX: usize = 64;
 /// How long a follower sleeps when nothing happens, before it looks whether the store stops.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// How often a follower that is held looks whether it may go on.
+const HOLD_POLL: Duration = Duration::from_millis(2);
+
 /// How often in a row a batch may have no good copy in reach, each an [`IDLE`] apart: disks come
 /// and go, and a view is dear to make anew.
 const LOAD_ATTEMPTS_MAX: usize = 20;
@@ -55,6 +58,12 @@ fn follow(state: &State, slot: &Arc<ViewSlot>, log: &LogReader) {
     let mut failures = 0;
     while !state.is_stopping() && slot.is_usable() {
         let next = slot.applied.load(Ordering::Acquire) + 1;
+        let is_held = next > slot.hold.load(Ordering::Acquire);
+        slot.resting.store(is_held, Ordering::Release);
+        if is_held {
+            tasks::sleep_thread(HOLD_POLL);
+            continue;
+        }
         let (recent, head) = state.wait_for(next, IDLE);
         match step(state, slot, log, next, recent, head) {
             Ok(()) => failures = 0,
@@ -77,14 +86,19 @@ fn step(
     slot: &Arc<ViewSlot>,
     log: &LogReader,
     next: u64,
-    recent: Vec<Applied>,
+    mut recent: Vec<Applied>,
     head: u64,
 ) -> Result<(), StepError> {
+    let hold = slot.hold.load(Ordering::Acquire);
     if head < next {
+        slot.lagging.store(false, Ordering::Release);
+    }
+    if head.min(hold) < next {
         return Ok(());
     }
+    recent.retain(|batch| batch.number <= hold);
     let batches = if recent.is_empty() {
-        from_log(log, next, head).map_err(StepError::Log)?
+        from_log(log, next, head.min(hold)).map_err(StepError::Log)?
     } else {
         recent
     };

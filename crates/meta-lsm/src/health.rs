@@ -5,25 +5,28 @@
 //! disk is back, and makes views for members that have none. A third (`hung`) looks at no disk and
 //! puts out those whose thread is stuck.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use strongroom_base::tasks;
-use strongroom_zones::{DiskHandle, Store};
+use strongroom_zones::{DiskHandle, DiskId, Store};
 
 use crate::committer::Message;
+use crate::copy_view::copy_view;
 use crate::follower;
 use crate::hung::HungWatch;
 use crate::state::{State, ViewSlot};
-use crate::view::ViewFactory;
+use crate::view::{Mark, ViewFactory, ViewSnapshot};
 use crate::watch::{AdmitHook, Watch};
 
 /// How long one thread waits for another that opens views, and how often it looks.
 const OPENING_LIMIT: Duration = Duration::from_secs(10);
 const OPENING_POLL: Duration = Duration::from_millis(5);
+/// How long after a copy of a view that failed the next begins.
+const COPY_RETRY: Duration = Duration::from_secs(10);
 /// How long no view may get further before recovery gives up for now, and how often it looks.
 const PRIMARY_LIMIT: Duration = Duration::from_secs(30);
 const PRIMARY_POLL: Duration = Duration::from_millis(5);
@@ -38,7 +41,15 @@ pub struct Views {
     /// Held while views are opened: two that open one folder would each find the other's lock in
     /// it, and discard what the other has open.
     opening: Mutex<()>,
+    /// Disks whose view can not be used and can not be made from the log, as that was trimmed. What
+    /// is there stays until a copy of another has taken its place.
+    unfit: Mutex<BTreeSet<DiskId>>,
+    /// Whether a view is being copied.
+    copying: AtomicBool,
 }
+
+/// What a view that was opened again shows: the view, a look at it, and its mark.
+pub type Reopened = (Arc<ViewSlot>, Box<dyn ViewSnapshot>, Option<Mark>);
 
 impl Views {
     pub fn new(factory: Arc<dyn ViewFactory>) -> Arc<Self> {
@@ -47,6 +58,8 @@ impl Views {
             opened: Mutex::default(),
             followed: Mutex::default(),
             opening: Mutex::default(),
+            unfit: Mutex::default(),
+            copying: AtomicBool::new(false),
         })
     }
 
@@ -74,8 +87,19 @@ impl Views {
         all
     }
 
+    /// Whether views can be made from the log; `None` while nobody knows.
+    fn is_whole(store: &Store) -> Option<bool> {
+        let log = store.reader();
+        log.first().map(|_| log.is_whole())
+    }
+
+    fn unfit(&self) -> MutexGuard<'_, BTreeSet<DiskId>> {
+        self.unfit.lock().expect("no holder panics")
+    }
+
     /// Opens the view of every member that has a disk in service and no view yet.
     pub fn open_missing(&self, store: &Store) {
+        let whole = Self::is_whole(store);
         let disks = store.opened().disks.all();
         let members = disks
             .iter()
@@ -93,18 +117,41 @@ impl Views {
             let Some(disk) = own.find(usable) else {
                 continue;
             };
-            if !self.is_free(disk) {
+            if !self.is_free(disk, whole) || !self.is_fit(disk, whole) {
                 continue;
             }
-            match self.open_one(disk) {
+            match self.open_one(disk, whole == Some(true)) {
                 Ok(slot) => self.opened.lock().expect("no holder panics").push(slot),
-                Err(error) => tracing::warn!(disk = %disk.name, %error, "no index view here"),
+                Err(error) => {
+                    tracing::warn!(disk = %disk.name, %error, "no index view here");
+                    if whole == Some(false) {
+                        self.unfit().insert(disk.id);
+                    }
+                }
             }
         }
     }
 
-    /// Opens a view; one that does not open is discarded and begun anew.
-    fn open_one(&self, disk: &DiskHandle) -> Result<Arc<ViewSlot>, crate::ViewError> {
+    /// Whether what is on `disk` may be opened. What could not be used is discarded once the log can
+    /// make it anew, and not before.
+    fn is_fit(&self, disk: &DiskHandle, whole: Option<bool>) -> bool {
+        let mut unfit = self.unfit();
+        if !unfit.contains(&disk.id) {
+            return true;
+        }
+        if whole != Some(true) || self.copying.load(Ordering::Acquire) {
+            return false;
+        }
+        let discarded = self.factory.discard(disk).is_ok();
+        discarded && unfit.remove(&disk.id)
+    }
+
+    /// Opens a view; one that does not open is discarded and begun anew, if the log can make it.
+    fn open_one(
+        &self,
+        disk: &DiskHandle,
+        is_whole: bool,
+    ) -> Result<Arc<ViewSlot>, crate::ViewError> {
         let open = || {
             let view = self.factory.open(disk)?;
             let mark = view.mark()?;
@@ -114,6 +161,9 @@ impl Views {
             Ok(opened) => opened,
             Err(error) => {
                 let error: crate::ViewError = error;
+                if !is_whole {
+                    return Err(error);
+                }
                 tracing::warn!(disk = %disk.name, %error, "index view discarded");
                 self.factory.discard(disk)?;
                 open()?
@@ -127,12 +177,14 @@ impl Views {
             broken: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
             lagging: AtomicBool::new(false),
+            hold: AtomicU64::new(u64::MAX),
+            resting: AtomicBool::new(false),
         }))
     }
 
     /// Whether the folder of a view on `disk` may be opened: nobody uses the one given up there.
-    /// What is damaged is discarded.
-    fn is_free(&self, disk: &DiskHandle) -> bool {
+    /// What is damaged is discarded, if the log can make it.
+    fn is_free(&self, disk: &DiskHandle, whole: Option<bool>) -> bool {
         let mut followed = self.followed.lock().expect("no holder panics");
         let gone = |slot: &Arc<ViewSlot>| slot.disk == disk.id && !slot.is_usable();
         // The list holds one; readers and the follower hold the others.
@@ -143,7 +195,104 @@ impl Views {
         let discard = followed.iter().any(damaged);
         followed.retain(|slot| !gone(slot));
         drop(followed);
-        !discard || self.factory.discard(disk).is_ok()
+        if discard {
+            self.unfit().insert(disk.id);
+        }
+        self.is_fit(disk, whole)
+    }
+
+    /// Keeps everybody else from opening and discarding views; `None` when somebody does for long.
+    pub fn opening(&self) -> Option<MutexGuard<'_, ()>> {
+        let mut waited = Duration::ZERO;
+        loop {
+            if let Ok(opening) = self.opening.try_lock() {
+                return Some(opening);
+            }
+            // The other opens them too; a disk that hangs it must not hang this one.
+            if waited >= OPENING_LIMIT {
+                return None;
+            }
+            tasks::sleep_thread(OPENING_POLL);
+            waited += OPENING_POLL;
+        }
+    }
+
+    /// Opens the view on `disk` again, from the disk and not from memory, after `close` gave up the
+    /// one that is open.
+    ///
+    /// # Errors
+    /// Why there is none: it is opened again as soon as it can be.
+    pub fn reopen(
+        &self,
+        store: &Store,
+        state: &Arc<State>,
+        disk: DiskId,
+        close: impl FnOnce(),
+    ) -> Result<Reopened, String> {
+        let _opening = self.opening().ok_or("others are being opened")?;
+        let disk = store.opened().disks.find(disk).ok_or("its disk is gone")?;
+        close();
+        let mut waited = Duration::ZERO;
+        while !self.is_free(disk, Some(false)) {
+            if waited >= OPENING_LIMIT {
+                return Err("it stays in use".into());
+            }
+            tasks::sleep_thread(OPENING_POLL);
+            waited += OPENING_POLL;
+        }
+        let text = |error: crate::ViewError| error.to_string();
+        self.factory.forget_cached(disk).map_err(text)?;
+        let slot = self.open_one(disk, false).map_err(text)?;
+        let mark = slot.view.mark().map_err(text)?;
+        let snapshot = slot.view.snapshot();
+        let mut opened = self.opened.lock().expect("no holder panics");
+        opened.push(Arc::clone(&slot));
+        drop(opened);
+        self.follow(store, state);
+        Ok((slot, snapshot, mark))
+    }
+
+    /// Copies a view to a disk that has none which can be used, in a thread of its own: one at a
+    /// time.
+    pub fn copy_missing(self: &Arc<Self>, store: &Store, state: &Arc<State>) {
+        let Some(first) = store.reader().first() else {
+            return;
+        };
+        let disks = &store.opened().disks;
+        let used = self.all();
+        let member = |id: DiskId| disks.find(id).map(|disk| disk.member);
+        let unfit = self.unfit().clone();
+        let wanted = unfit.iter().filter_map(|id| disks.find(*id)).find(|disk| {
+            let has = used
+                .iter()
+                .any(|slot| member(slot.disk) == Some(disk.member));
+            !has && disk.in_service().is_some() && disk.disk.is_some()
+        });
+        let reaches = |slot: &&Arc<ViewSlot>| slot.applied.load(Ordering::Acquire) + 1 >= first;
+        // Rather not from the one that answers reads.
+        let source = (used.iter().filter(reaches)).min_by_key(|slot| state.is_primary(slot));
+        let (Some(disk), Some(source)) = (wanted.cloned(), source.cloned()) else {
+            return;
+        };
+        drop(used);
+        if self.copying.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (views, state) = (Arc::clone(self), Arc::clone(state));
+        tasks::spawn_thread(&format!("copy view {}", disk.name), move || {
+            let copy = || copy_view(&state, &*views.factory, &source, &disk);
+            let copied = std::panic::catch_unwind(std::panic::AssertUnwindSafe(copy));
+            drop(source);
+            match copied {
+                Ok(Ok(())) => drop(views.unfit().remove(&disk.id)),
+                Ok(Err(error)) => {
+                    tracing::warn!(disk = %disk.name, %error, "an index view was not copied");
+                    state.pause(COPY_RETRY);
+                }
+                Err(_) => state.pause(COPY_RETRY),
+            }
+            views.copying.store(false, Ordering::Release);
+        });
     }
 
     /// Opens the views that are missing, discards those whose mark is not on the chain that ends at
@@ -152,18 +301,7 @@ impl Views {
     /// # Errors
     /// When there is no view at all.
     pub fn refresh(&self, store: &Store, state: &Arc<State>, tip: u64) -> Result<(), String> {
-        let mut waited = Duration::ZERO;
-        let opening = loop {
-            if let Ok(opening) = self.opening.try_lock() {
-                break Some(opening);
-            }
-            // The other opens them too; a disk that hangs it must not hang this one.
-            if waited >= OPENING_LIMIT {
-                break None;
-            }
-            tasks::sleep_thread(OPENING_POLL);
-            waited += OPENING_POLL;
-        };
+        let opening = self.opening();
         let mut waited = Duration::ZERO;
         while opening.is_some() {
             self.open_missing(store);
@@ -177,32 +315,50 @@ impl Views {
             tasks::sleep_thread(OPENING_POLL);
             waited += OPENING_POLL;
         }
-        if self.all().is_empty() {
+        if !self.all().is_empty() {
+            return Ok(());
+        }
+        if self.unfit().is_empty() {
             return Err("no disk in service can hold an index".into());
         }
-        Ok(())
+        let first = store.reader().first().unwrap_or(0);
+        Err(format!(
+            "the log begins at batch {first} and every index present is damaged or ends before it: \
+             bring back the zones that are missing"
+        ))
     }
 
     /// Discards the views just opened whose mark is not on the chain that ends at `tip`.
     fn check_opened(&self, store: &Store, tip: u64) {
         let opened = std::mem::take(&mut *self.opened.lock().expect("no holder panics"));
         let mut kept = Vec::new();
+        let first = store.reader().first().unwrap_or(1);
         for slot in opened {
-            if Self::is_on_chain(store, &slot, tip) {
+            let is_on_chain = Self::is_on_chain(store, &slot, tip);
+            let reaches = slot.applied.load(Ordering::Acquire) + 1 >= first;
+            if is_on_chain && reaches {
                 kept.push(slot);
                 continue;
             }
-            // A view holds only what was acknowledged: that it left the chain is evidence of loss.
-            tracing::error!(view = %slot.name, "index view is not on the log's chain: made anew");
+            if is_on_chain {
+                tracing::info!(view = %slot.name, first, "index view ends before the log begins");
+            } else {
+                // A view holds only what was acknowledged: that it left the chain is evidence of loss.
+                tracing::error!(view = %slot.name, "index view is not on the log's chain: made anew");
+            }
             let id = slot.disk;
             drop(slot);
             let Some(disk) = store.opened().disks.find(id) else {
                 continue;
             };
+            if Self::is_whole(store) != Some(true) {
+                self.unfit().insert(id);
+                continue;
+            }
             let anew = self
                 .factory
                 .discard(disk)
-                .and_then(|()| self.open_one(disk));
+                .and_then(|()| self.open_one(disk, true));
             match anew {
                 Ok(slot) => kept.push(slot),
                 Err(error) => tracing::warn!(disk = %disk.name, %error, "no index view here"),
@@ -339,5 +495,6 @@ fn rejoin(store: &Store, state: &Arc<State>, views: &Arc<Views>, messages: &Send
     // Before the first recovery is over nobody knows where the chain ends.
     if serving {
         let _ = views.refresh(store, state, acknowledged);
+        views.copy_missing(store, state);
     }
 }

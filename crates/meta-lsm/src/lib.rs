@@ -4,17 +4,20 @@
 //! The log is the truth. Each member keeps a *view*, an index made from the log by a follower
 //! thread; one of them, the primary, answers reads together with the *overlay*, the acknowledged
 //! changes that it has not applied yet. A view is allowed to be behind, damaged or gone: it is
-//! rolled forward or made anew from the log.
+//! rolled forward or made anew from the log; from a copy of another, once the log was trimmed.
 //!
 //! Invariants
 //! - A change reaches the overlay only after its batch was acknowledged (hazards H20, H21).
 //! - A view's mark is written in the same atomic write as the changes it covers (H22), and a view
-//!   whose mark is not on the surviving chain is discarded.
+//!   whose mark is not on the surviving chain is not used.
+//! - Once the log was trimmed, no view is removed before the one that replaces it is whole (H23).
 //! - Decisions see every earlier decision of their batch (H19), and no answer leaves before the
 //!   batch it depends on was acknowledged.
 
 mod body;
 mod committer;
+mod copy_view;
+mod digest;
 mod fjall_view;
 mod follower;
 mod health;
@@ -24,6 +27,7 @@ mod overlay;
 mod space;
 mod state;
 mod store;
+mod trim;
 mod view;
 mod watch;
 

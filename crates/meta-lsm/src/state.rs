@@ -42,6 +42,10 @@ pub struct ViewSlot {
     pub damaged: AtomicBool,
     /// It fell behind further than the overlay waits for.
     pub lagging: AtomicBool,
+    /// Its follower goes no further than this batch.
+    pub hold: AtomicU64,
+    /// Its follower has stopped there.
+    pub resting: AtomicBool,
 }
 
 impl ViewSlot {
@@ -165,6 +169,16 @@ impl State {
         (found, recent.head)
     }
 
+    /// Sleeps, but not when the store stops.
+    pub fn pause(&self, time: Duration) {
+        let step = Duration::from_millis(50);
+        let mut waited = Duration::ZERO;
+        while waited < time && !self.is_stopping() {
+            strongroom_base::tasks::sleep_thread(step);
+            waited += step;
+        }
+    }
+
     pub fn wake_all(&self) {
         self.grown.notify_all();
     }
@@ -230,6 +244,17 @@ impl State {
         }
         drop(visible);
         self.choose_primary();
+    }
+
+    /// Whether `slot` answers reads.
+    pub fn is_primary(&self, slot: &Arc<ViewSlot>) -> bool {
+        let visible = self.visible.read().expect("no holder panics");
+        (visible.primary.as_ref()).is_some_and(|primary| Arc::ptr_eq(primary, slot))
+    }
+
+    /// Number of the last acknowledged batch.
+    pub fn acknowledged(&self) -> u64 {
+        self.visible.read().expect("no holder panics").acknowledged
     }
 
     /// Gives the place of the primary, when it is free, to a view that has applied all the overlay

@@ -19,6 +19,7 @@ use strongroom_zones::{LogReader, LogStatus, Store, checksum64};
 use crate::committer::{Committer, Message, Submission};
 use crate::health::{self, Views};
 use crate::state::State;
+use crate::trim::TrimRound;
 use crate::view::{MARK_KEY, ViewFactory};
 use crate::watch::AdmitHook;
 
@@ -49,6 +50,9 @@ impl Default for LsmSettings {
 /// `MetaStore` on the commit log.
 pub struct LsmMeta {
     state: Arc<State>,
+    views: Arc<Views>,
+    /// Held by the one round of trimming there may be.
+    trimming: Arc<Mutex<()>>,
     log: LogReader,
     store: Store,
     messages: Sender<Message>,
@@ -98,6 +102,8 @@ impl LsmMeta {
         );
         Arc::new(Self {
             state,
+            views,
+            trimming: Arc::default(),
             log: store.reader(),
             store: store.clone(),
             messages,
@@ -201,7 +207,11 @@ impl MetaStore for LsmMeta {
                 return Ok(bytes);
             }
         }
-        // The log is not trimmed: what is on no member is damaged, but only when all were asked.
+        if self.log.first().is_some_and(|first| place.batch < first) {
+            let message = format!("batch {} was trimmed: its content moved", place.batch);
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        // What is on no member is damaged, but only when all were asked.
         let status = self.log.status();
         let all = status.stalled.is_none() && status.members.iter().all(|m| m.in_service);
         let kind = match all {
@@ -249,8 +259,25 @@ impl MetaStore for LsmMeta {
         }
     }
 
-    async fn trim(&self, _through: u64) -> Result<Trimmed> {
-        let why = "trimming the log is not possible yet: nothing was removed";
-        Err(Error::new(ErrorKind::Unavailable, why))
+    async fn trim(&self, through: u64) -> Result<Trimmed> {
+        if let Err(why) = self.ready_write() {
+            return Err(Error::new(ErrorKind::Unavailable, why));
+        }
+        let (store, state) = (self.store.clone(), Arc::clone(&self.state));
+        let (views, trimming) = (Arc::clone(&self.views), Arc::clone(&self.trimming));
+        tasks::blocking(move || {
+            let Ok(_one) = trimming.try_lock() else {
+                let why = "the log is being trimmed already";
+                return Err(Error::new(ErrorKind::Unavailable, why));
+            };
+            let round = TrimRound {
+                store: &store,
+                state: &state,
+                views: &views,
+                through,
+            };
+            round.run()
+        })
+        .await
     }
 }

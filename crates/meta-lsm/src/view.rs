@@ -46,6 +46,18 @@ pub struct ViewError(pub String);
 
 /// A consistent look at a view.
 pub trait ViewSnapshot: Send {
+    /// How far the view had got.
+    ///
+    /// # Errors
+    /// When the view is damaged.
+    fn mark(&self) -> Result<Option<Mark>, ViewError> {
+        let stored = self.get(MARK_KEY)?;
+        let damaged = || ViewError("its mark does not decode".into());
+        stored
+            .map(|bytes| decode_mark(&bytes).ok_or_else(damaged))
+            .transpose()
+    }
+
     /// The stored record under `key`.
     ///
     /// # Errors
@@ -82,11 +94,32 @@ pub trait IndexView: Send + Sync + 'static {
 
     /// A consistent look at what is applied now.
     fn snapshot(&self) -> Box<dyn ViewSnapshot>;
+
+    /// Adds records to a view that is being copied, without a mark.
+    ///
+    /// # Errors
+    /// When the view can not go on, or is of a kind that is not copied.
+    fn fill(&self, _changes: &[ViewChange]) -> Result<(), ViewError> {
+        Err(ViewError("this kind of view is not copied".into()))
+    }
+
+    /// Makes durable what was applied: no crash takes it back, and no later open finds less.
+    ///
+    /// # Errors
+    /// When it is not durable; the view must then be given up.
+    fn persist(&self) -> Result<(), ViewError> {
+        Err(ViewError("this kind of view is never durable".into()))
+    }
+
+    /// Bytes it takes on its disk, about.
+    fn size_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// Opens the view of a disk.
 pub trait ViewFactory: Send + Sync + 'static {
-    /// Opens what is there, or makes an empty view.
+    /// Opens the newest view there that has a mark, or one without, or makes an empty view.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -97,6 +130,31 @@ pub trait ViewFactory: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be removed.
     fn discard(&self, disk: &DiskHandle) -> Result<(), ViewError>;
+
+    /// Begins an empty view beside what is there. [`ViewFactory::open`] prefers it once it has a
+    /// mark, and not before.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn begin_anew(&self, _disk: &DiskHandle) -> Result<Box<dyn IndexView>, ViewError> {
+        Err(ViewError("this kind of view is not copied".into()))
+    }
+
+    /// Removes what a view that was begun anew and has a mark replaces. Neither is open.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn settle(&self, _disk: &DiskHandle) -> Result<(), ViewError> {
+        Ok(())
+    }
+
+    /// Sees to it that the next open reads from the disk and not from memory.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn forget_cached(&self, _disk: &DiskHandle) -> Result<(), ViewError> {
+        Ok(())
+    }
 }
 
 /// The key under which a view keeps its mark. Keys of records begin with a family byte above it.

@@ -18,6 +18,7 @@ mod open;
 mod recover;
 mod recovery;
 mod superblock;
+mod trim;
 mod work;
 
 pub use batch::{BATCH_BODY_SIZE_BYTES_MAX, Batch, BatchHeader, BatchKind, Generation};
@@ -34,3 +35,4 @@ pub use recover::{Prepared, RecoverError, Recovered, Store};
 pub use superblock::{
     DiskState, Promise, SUPERBLOCK_FORMAT, StoreId, Superblock, SuperblockError, ZoneMember,
 };
+pub use trim::TrimError;

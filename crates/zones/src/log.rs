@@ -356,6 +356,20 @@ impl Shared {
             })
     }
 
+    /// Number of the first batch that a log which is the truth still holds.
+    pub fn first(&self) -> Option<u64> {
+        self.firsts().into_iter().flatten().min()
+    }
+
+    /// The first batch of each log that is the truth; `None` for one that holds none or can not
+    /// be read.
+    pub fn firsts(&self) -> Vec<Option<u64>> {
+        let trusted = self.truth.read().expect("no holder panics").members;
+        let logs = bits(trusted).map(|member| self.log(member));
+        logs.map(|log| log.and_then(|log| log.first().ok().flatten()))
+            .collect()
+    }
+
     /// Members in `first`, then the others: an old copy that verifies is as good.
     fn preferred(&self, first: u64) -> impl Iterator<Item = usize> + use<> {
         let count = self.members.len();
@@ -442,9 +456,15 @@ impl LogReader {
     /// log is in reach, or it holds none.
     #[must_use]
     pub fn first(&self) -> Option<u64> {
-        let trusted = self.0.truth.read().expect("no holder panics").members;
-        let logs = bits(trusted).filter_map(|member| self.0.log(member));
-        logs.filter_map(|log| log.first().ok().flatten()).min()
+        self.0.first()
+    }
+
+    /// Whether every log that is the truth still begins with the first batch there ever was: then
+    /// what is made from the log can be made anew from any of them.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let firsts = self.0.firsts();
+        !firsts.is_empty() && firsts.iter().all(|first| *first == Some(1))
     }
 
     /// Bytes of the largest log in service.

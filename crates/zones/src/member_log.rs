@@ -61,7 +61,7 @@ impl FileName {
         parts.next().is_none().then_some(name)
     }
 
-    fn path(self) -> String {
+    pub(crate) fn path(self) -> String {
         format!(
             "{LOG_DIR}/{:016x}-{:016x}-{:016x}.log",
             self.counter, self.first, self.random
@@ -72,7 +72,7 @@ impl FileName {
 /// Where a batch is in its file, in aligned blocks. Kept for every batch of the log, so it is
 /// small: all else is read from the disk again when it is wanted.
 #[derive(Clone, Copy)]
-struct Spot {
+pub(crate) struct Spot {
     start: u32,
     /// None: a hole.
     count: u32,
@@ -106,9 +106,9 @@ impl Spot {
     }
 }
 
-struct LogFile {
-    name: FileName,
-    file: FileRef,
+pub(crate) struct LogFile {
+    pub(crate) name: FileName,
+    pub(crate) file: FileRef,
     /// Place of batch `name.first + index`. Read when first needed.
     spots: Mutex<Option<Vec<Spot>>>,
 }
@@ -122,9 +122,11 @@ pub(crate) struct Tail {
 
 /// The log of one member on one disk.
 pub(crate) struct MemberLog {
-    disk: DiskRef,
+    pub(crate) disk: DiskRef,
     store: StoreId,
-    files: RwLock<Vec<Arc<LogFile>>>,
+    pub(crate) files: RwLock<Vec<Arc<LogFile>>>,
+    /// The first batch kept, once it was looked up: asking again must not touch a disk that hangs.
+    pub(crate) first: Mutex<Option<u64>>,
 }
 
 impl MemberLog {
@@ -152,6 +154,7 @@ impl MemberLog {
             disk,
             store,
             files: RwLock::new(files),
+            first: Mutex::new(None),
         })
     }
 
@@ -322,10 +325,15 @@ impl MemberLog {
     /// # Errors
     /// What the disk says.
     pub fn first(&self) -> io::Result<Option<u64>> {
+        let known = *self.first.lock().expect("no holder panics");
+        if known.is_some() {
+            return Ok(known);
+        }
         let files = self.files.read().expect("no holder panics").clone();
         for file in &files {
             if self.begins_well(file)? || self.spot_count(file)? > 0 {
-                return Ok(Some(file.name.first));
+                let mut first = self.first.lock().expect("no holder panics");
+                return Ok(Some(*first.get_or_insert(file.name.first)));
             }
         }
         Ok(None)
@@ -374,7 +382,7 @@ impl MemberLog {
     }
 
     /// The file that holds `number`, and its place there.
-    fn locate(&self, number: u64) -> io::Result<Option<(Arc<LogFile>, Spot)>> {
+    pub(crate) fn locate(&self, number: u64) -> io::Result<Option<(Arc<LogFile>, Spot)>> {
         let files = self.files.read().expect("no holder panics").clone();
         for file in files.iter().rev().filter(|file| file.name.first <= number) {
             self.spot_count(file)?;

@@ -62,6 +62,10 @@ impl Store {
         Self(Shared::new(open))
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
     /// The store as it was opened: identity, run, disks.
     #[must_use]
     pub fn opened(&self) -> &OpenStore {
@@ -92,6 +96,7 @@ impl Store {
         let knowing = shared.members.len() - shared.majority() + 1;
         let base = decide(&voters, knowing, mark).map_err(|refusal| self.explain(&refusal))?;
         self.check_mark(&base, mark)?;
+        self.check_reach(&voters, &base, mark)?;
         shared.trust(1 << base.owner, Some(base.links.clone()));
         let mut log = CommitLog::new(Arc::clone(shared), &base);
         if base.tip > 0 {
@@ -132,6 +137,41 @@ impl Store {
             )));
         }
         Ok(())
+    }
+
+    /// A log that was trimmed is worth nothing without an index that has what it no longer holds:
+    /// nothing may begin, and nothing be erased, before one is there.
+    fn check_reach(&self, voters: &[Voter], base: &Base, mark: u64) -> Result<(), RecoverError> {
+        let unreadable = |error: io::Error| RecoverError(format!("a log can not be read: {error}"));
+        let extent = |member: usize| -> io::Result<Option<(u64, u64)>> {
+            let Some(log) = self.0.log(member) else {
+                return Ok(None);
+            };
+            let (first, last) = (log.first()?, log.last()?);
+            Ok(first.map(|first| (first, first.max(last))))
+        };
+        let Some((mut first, _)) = extent(base.owner).map_err(unreadable)? else {
+            return Ok(());
+        };
+        // Another log may reach further back and up to where the first begins.
+        let mut reached = true;
+        while reached && first > 1 {
+            reached = false;
+            for voter in voters {
+                let other = extent(voter.member).map_err(unreadable)?;
+                if let Some((from, _)) = other.filter(|(from, to)| *from < first && to + 1 >= first)
+                {
+                    (first, reached) = (from, true);
+                }
+            }
+        }
+        if mark + 1 >= first {
+            return Ok(());
+        }
+        Err(RecoverError(format!(
+            "the log begins at batch {first} and the index that got furthest ends at batch {mark}: \
+             bring back the zones that are missing"
+        )))
     }
 
     /// Enough members are there to know the truth and too few to go on.
@@ -313,6 +353,8 @@ impl Store {
         let shared = &self.0;
         let mut ready = 0u64;
         let mut lacking = BTreeMap::new();
+        // What was trimmed nobody lacks: the index has it.
+        let trimmed = shared.first().map_or(0, |first| first - 1);
         for voter in voters {
             let agreed = match shared.log(voter.member) {
                 Some(log) if voter.chain.is_some() => agreement(shared, &log, base.tip),
@@ -320,7 +362,8 @@ impl Store {
             };
             // One that forgot had no vote; copied anew it counts as any other.
             let forgot = base.forgot.contains(&voter.member);
-            lacking.insert((forgot, base.tip - agreed, voter.member), agreed);
+            let missing = base.tip.saturating_sub(agreed.max(trimmed));
+            lacking.insert((forgot, missing, voter.member), agreed);
         }
         for ((forgot, missing, member), agreed) in lacking {
             let needed = (ready.count_ones() as usize) < shared.majority();
@@ -355,6 +398,7 @@ impl Store {
         progress: &AtomicU64,
     ) -> io::Result<()> {
         let shared = &self.0;
+        // Nothing agrees: it is made anew, from where the logs of the others begin.
         if shared.log(member).is_none() || (agreed == 0 && tip > 0) {
             let (disk, log) = self.fresh_log(member)?;
             shared.set_log(member, Some((disk, log)));
@@ -367,7 +411,8 @@ impl Store {
             progress.fetch_add(1, Ordering::Relaxed);
             Ok(())
         };
-        copy(shared, &log, &mut None, counter, agreed + 1..tip + 1, &each)
+        let from = shared.first().unwrap_or(1).max(agreed + 1);
+        copy(shared, &log, &mut None, counter, from..tip + 1, &each)
     }
 
     /// Takes the disk of a member's log out, or while it has none, the disk a log would be on.
@@ -466,7 +511,9 @@ fn agreement(shared: &Shared, log: &MemberLog, tip: u64) -> u64 {
         return 0;
     };
     let mut number = tip.min(last);
-    while number > 0 {
+    // What was trimmed tells nothing, but for the header that the first batch kept names.
+    let floor = shared.first().map_or(0, |first| first - 1);
+    while number > 0 && number >= floor {
         let Some((_, theirs)) = log.header(number).ok().flatten() else {
             number -= 1;
             continue;
@@ -588,15 +635,19 @@ impl Store {
         let log_disk = self.promise_of(member).map_or(NO_DISK, |(_, disk)| disk);
         // An error is not a lost log: nothing is removed for it.
         let reopened = self.open_log(member, log_disk)?;
-        let (disk, log, mut copied) = match reopened.filter(|log| !log.is_empty()) {
-            Some(log) => {
-                let agreed = agreement(shared, &log, target);
-                (log_disk, log, agreed)
-            }
-            None => {
+        // Without a log that is the truth nothing is known of where it begins.
+        let first = shared
+            .first()
+            .ok_or_else(|| io::Error::other("no log to copy"))?;
+        let found = reopened.filter(|log| !log.is_empty());
+        let agreed = found.map(|log| (agreement(shared, &log, target), log));
+        let (disk, log, mut copied) = match agreed {
+            // One that ends before the logs of the others begin would have a gap: it is made anew.
+            Some((agreed, log)) if agreed + 1 >= first => (log_disk, log, agreed),
+            _ => {
                 goes_on()?;
                 let (disk, log) = self.fresh_log(member)?;
-                (disk, log, 0)
+                (disk, log, first - 1)
             }
         };
         let mut tail = None;
