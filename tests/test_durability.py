@@ -3,7 +3,7 @@
 Invariants checked after each kill: every acknowledged operation is visible and byte-identical
 (I1); an operation that was not acknowledged happened wholly or not at all (I2); the list and the
 content agree (I3). A killed process keeps what the kernel holds, so this covers ordering and
-recovery; power cuts are replayed by the simulation.
+recovery; real power cuts are in test_power_cuts.py, and each of their instants in the simulation.
 """
 
 import json
@@ -13,6 +13,7 @@ import statistics
 import time
 from pathlib import Path
 
+from harness.figures import figure
 from harness.ledger import Ledger, Writer, bound
 
 KILLS = 8
@@ -66,6 +67,8 @@ def test_acknowledged_operations_survive_kill_9(new_server, scale, capsys):
             f"{ledger.checked}, unknown outcomes {ledger.unknown}, {bound(0, ledger.checked)}; "
             f"seconds to serving p50 {statistics.median(recoveries):.2f} max {max(recoveries):.2f}"
         )
+        counts = {"kills": kills, "kills during recovery": kills_in_recovery}
+        figure("T4 kill -9 under load", "acknowledged operations", ledger.checked, **counts)
 
 
 def test_a_stop_by_sigterm_loses_nothing_and_refuses_nothing_acknowledged(new_server):

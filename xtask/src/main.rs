@@ -18,6 +18,7 @@ mod package;
 mod planted;
 mod python;
 mod ratchet;
+mod reliability;
 mod run;
 mod spec;
 mod test;
@@ -33,6 +34,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   conformance
             the public S3 suite against a server; --write shortens its list, --show says why
   spec      every rule of the specification has a test, or a reason why not
+  reliability [LOG...]
+            enter the figures of the last run, or of logs, in RELIABILITY.json and docs/reliability.md
   layers    which room may use which
   ratchet   no file over 1000 lines, no function over 70, except those listed (--write lowers the list)
   package   build the release binary and the Debian package, in target/package
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         ["planted"] => planted::planted(),
         ["conformance", arguments @ ..] => conformance::conformance(arguments),
         ["spec"] => spec::spec(),
+        ["reliability", logs @ ..] => reliability::reliability(logs),
         ["layers"] => layers::layers(),
         ["ratchet"] => ratchet::check(),
         ["ratchet", "--write"] => ratchet::write(),

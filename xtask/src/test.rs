@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::run::{Echo, cargo, command, have, job, minutes, must, must_echo, root};
-use crate::{client_tools, conformance, package, planted, python};
+use crate::{client_tools, conformance, package, planted, python, reliability};
 
 /// How large the tests are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,11 +35,12 @@ impl Size {
     }
 }
 
-/// Tests run and tests skipped.
+/// Tests run and tests skipped, and what the proofs among them counted.
 #[derive(Default)]
 struct Count {
     passed: u64,
     skipped: u64,
+    figures: Vec<String>,
 }
 
 /// Runs everything.
@@ -63,6 +64,7 @@ pub fn test(size: Size) -> Result<()> {
         let run = with_scale(&mut run, size);
         let lines = must_echo("cargo test", run, size.limit(40), Echo::Brief)?;
         count_cargo(&lines, &mut count);
+        count.figures.extend(reliability::figures(&lines));
         Ok(())
     })?;
     job("planted bugs", planted::planted)?;
@@ -92,6 +94,7 @@ pub fn test(size: Size) -> Result<()> {
         }
         let lines = must("pytest", with_scale(&mut run, size), size.limit(30))?;
         count_pytest(&lines, &mut count);
+        count.figures.extend(reliability::figures(&lines));
         Ok(())
     })?;
     if root().join("tests/sigv4/run.py").exists() {
@@ -106,6 +109,7 @@ pub fn test(size: Size) -> Result<()> {
         })?;
     }
     conformance::run(&[])?;
+    reliability::keep(&count.figures)?;
     println!("tests passed {}, skipped {}", count.passed, count.skipped);
     Ok(())
 }

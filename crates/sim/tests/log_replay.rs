@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use strongroom_base::SeededRandom;
 use strongroom_sim::{
-    CrashPoint, Event, Fault, OpKind, SimWorld, SweepReport, Topology, Trace, scaled, sweep,
+    CrashPoint, Event, Fault, OpKind, SimWorld, SweepReport, Topology, Trace, print_figure, scaled,
+    sweep,
 };
 use strongroom_zones::{
     Append, BatchKind, CommitLog, LogReader, OpenOptions, Recovered, Store, open,
@@ -249,12 +250,18 @@ fn run(topology: Topology, limit: u64) {
         doubles.fetch_add(points, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     });
-    println!(
-        "log {topology}: crash points in recovery {}",
-        doubles.into_inner()
-    );
+    let doubles = doubles.into_inner();
+    println!("log {topology}: crash points in recovery {doubles}");
     print_report(&format!("log {topology} twice"), &double);
     assert!(report.failures.is_empty() && double.failures.is_empty());
+    let points = report.points + double.points;
+    print_figure(
+        "T2 crash replay of the commit log",
+        "crash points",
+        points,
+        0,
+        &[("in recovery", doubles)],
+    );
 }
 
 fn print_report(what: &str, report: &SweepReport) {

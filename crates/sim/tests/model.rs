@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use strongroom_base::{Random, SeededRandom};
 use strongroom_objects::Objects;
 use strongroom_objects::testing::{Harness, Op, OpKind, Stats, run_ops};
-use strongroom_sim::{Topology, scaled};
+use strongroom_sim::{Topology, print_figure, scaled};
 
 use machine::{End, Loss, Machine};
 
@@ -280,6 +280,16 @@ fn run(topology: Topology, sequences: u64) {
         sentence(sequences, &total, &events)
     );
     add_up(sequences, &total, &events);
+    print_figure(
+        "T1 model of S3 on the real engine",
+        "operations",
+        total.steps,
+        0,
+        &[
+            ("sequences", sequences),
+            ("objects compared", total.objects_compared),
+        ],
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use strongroom_base::{Random, SeededRandom};
 use strongroom_objects::*;
-use strongroom_sim::Topology;
+use strongroom_sim::{Topology, print_figure};
 use strongroom_types::{BucketName, ObjectKey, Owner, PartNumber, UploadId};
 
 use machine::{End, Loss, Machine};
@@ -365,6 +365,13 @@ fn run(topology: Topology) {
         failures.len()
     );
     assert!(failures.is_empty(), "{failures:#?}");
+    print_figure(
+        "loss of a zone, in simulation",
+        "losses",
+        stories.len() as u64,
+        0,
+        &[("with one more disk", with_disk as u64)],
+    );
 }
 
 #[test]

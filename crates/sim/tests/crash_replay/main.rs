@@ -17,7 +17,8 @@ use std::time::Duration;
 use strongroom_base::{ManualClock, SeededRandom, Timestamp, tasks};
 use strongroom_objects::{Error, Objects};
 use strongroom_sim::{
-    Engine, EngineParts, Fault, OpKind, SimViews, SimWorld, Topology, Trace, scaled, sweep,
+    Engine, EngineParts, Fault, OpKind, SimViews, SimWorld, Topology, Trace, print_figure, scaled,
+    sweep,
 };
 
 use crate::check::{Checker, Tally};
@@ -164,6 +165,13 @@ fn run(topology: Topology, story: Story, limit: u64) {
     }
     add_up([report.points, count(lost), count(torn), count(resurrected)]);
     assert!(report.failures.is_empty());
+    print_figure(
+        "T2 crash replay of the store",
+        "crash points",
+        report.points,
+        count(lost) + count(torn) + count(resurrected),
+        &[("recoveries", count(recoveries))],
+    );
 }
 
 /// Sweeps done, and what they counted: points, lost, torn, resurrected.
