@@ -132,6 +132,24 @@ calls! {
     /// Costs a read of the segment headers of each part; with `verify` it reads the whole part with
     /// its parity. Nothing is repaired.
     GET "/v1/where" => where_is(WhereRequest) -> ObjectPlaces;
+
+    /// How what is stored stands, by the last walk over it, and how far repair is.
+    GET "/v1/repair" => repair_status(NoParameters) -> RepairStatus;
+
+    /// Bounds repair. Holds from its next batch on and over restarts.
+    POST "/v1/repair" => repair_set(RepairSetRequest) -> RepairStatus;
+
+    /// A page of what can not be read any more although no disk is out.
+    ///
+    /// Each of them can be deleted and overwritten; reads of it answer `500 XObjectLost`. A page may
+    /// be shorter than asked for.
+    GET "/v1/repair/lost" => repair_lost(LostRequest) -> LostPage;
+
+    /// How far scrub is, and when it last read everything.
+    GET "/v1/scrub" => scrub_status(NoParameters) -> ScrubStatus;
+
+    /// Begins a pass of scrub, or lets the one under way run as fast as clients allow.
+    POST "/v1/scrub/start" => scrub_start(NoParameters) -> ScrubStatus;
 }
 
 #[cfg(test)]

@@ -19,11 +19,17 @@ mod places;
 mod router;
 mod service;
 mod status;
+mod upkeep;
 
 pub use auth::{RootCredentials, basic_authorization};
 pub use health::{Health, HealthAnswer, health_answer};
 pub use metrics::{MetricSource, Sample, SampleKind, render};
+pub use places::rfc3339;
 pub use router::{Admin, router};
 pub use service::AdminService;
 pub use status::StoreSource;
-pub use strongroom_admin_api::{DiskStatus, EngineStatus, Status, ZoneStatus};
+pub use strongroom_admin_api::{
+    DiskStatus, EngineStatus, LevelCount, RepairPhase, RepairStatus, ScrubStatus, Status,
+    ZoneMissing, ZoneStatus,
+};
+pub use upkeep::UpkeepSource;

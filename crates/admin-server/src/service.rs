@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use strongroom_admin_api::{
     AbortUploadRequest, AbortUploadsRequest, Aborted, AdminApi, ApiError, BUCKETS_PAGE_DEFAULT,
     BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest, BucketsRequest, DiskInZone, Disks,
-    ErrorCode, NoParameters, ObjectPlaces, PARTS_PAGE_MAX, Result, Status, UPLOADS_PAGE_DEFAULT,
-    UPLOADS_PAGE_MAX, Upload, UploadPage, UploadsRequest, VERIFY_PARTS_MAX, WhereRequest,
-    ZoneSummary, Zones,
+    ErrorCode, LostPage, LostRequest, NoParameters, ObjectPlaces, PARTS_PAGE_MAX, RepairSetRequest,
+    RepairStatus, Result, ScrubStatus, Status, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX, Upload,
+    UploadPage, UploadsRequest, VERIFY_PARTS_MAX, WhereRequest, ZoneSummary, Zones,
 };
 use strongroom_base::{Clock, Timestamp, tasks};
 use strongroom_objects::{
@@ -23,6 +23,7 @@ use strongroom_types::{BucketName, ObjectKey, UploadId, VersionId};
 
 use crate::places::{rfc3339, wire_part};
 use crate::status::StoreSource;
+use crate::upkeep::{self, UpkeepSource};
 
 /// Hexadecimal digits of an upload id at the front of a place in a list of uploads.
 const UPLOAD_ID_DIGITS: usize = 32;
@@ -43,6 +44,10 @@ impl AdminService {
     fn objects(&self) -> Result<Objects> {
         let opening = || ApiError::new(ErrorCode::Unavailable, "the store is being opened");
         self.source.objects().ok_or_else(opening)
+    }
+
+    fn upkeep(&self) -> Result<Arc<dyn UpkeepSource>> {
+        self.source.upkeep().ok_or_else(upkeep::absent)
     }
 
     async fn store_status(&self) -> Status {
@@ -182,9 +187,31 @@ impl AdminApi for AdminService {
             next: found.next_part_number_marker,
         })
     }
+
+    async fn repair_status(&self, _: NoParameters) -> Result<RepairStatus> {
+        Ok(self.upkeep()?.repair())
+    }
+
+    async fn repair_set(&self, request: RepairSetRequest) -> Result<RepairStatus> {
+        upkeep::set_repair(&self.objects()?, &*self.upkeep()?, request).await
+    }
+
+    async fn repair_lost(&self, request: LostRequest) -> Result<LostPage> {
+        upkeep::lost(&self.objects()?, request).await
+    }
+
+    async fn scrub_status(&self, _: NoParameters) -> Result<ScrubStatus> {
+        Ok(self.upkeep()?.scrub())
+    }
+
+    async fn scrub_start(&self, _: NoParameters) -> Result<ScrubStatus> {
+        let upkeep = self.upkeep()?;
+        upkeep.start_scrub();
+        Ok(upkeep.scrub())
+    }
 }
 
-fn limit(asked: Option<u32>, default: u32, max: u32) -> Result<u32> {
+pub(crate) fn limit(asked: Option<u32>, default: u32, max: u32) -> Result<u32> {
     match asked {
         None => Ok(default),
         Some(limit) if (1..=max).contains(&limit) => Ok(limit),
@@ -250,7 +277,7 @@ fn wire_aborted(done: strongroom_objects::AbortedUploads) -> Aborted {
 }
 
 /// What the domain answers, in the words of this interface.
-fn refusal(error: Error) -> ApiError {
+pub(crate) fn refusal(error: Error) -> ApiError {
     let code = match &error {
         Error::NoSuchBucket => ErrorCode::NoSuchBucket,
         Error::NoSuchKey { .. } => ErrorCode::NoSuchKey,
@@ -261,7 +288,7 @@ fn refusal(error: Error) -> ApiError {
             ErrorCode::InvalidArgument
         }
         Error::Unavailable { .. } | Error::SlowDown | Error::StorageFull => ErrorCode::Unavailable,
-        Error::Corrupt { .. } => ErrorCode::Corrupt,
+        Error::Corrupt { .. } | Error::ObjectLost { .. } => ErrorCode::Corrupt,
         _ => ErrorCode::Internal,
     };
     ApiError::new(code, error.to_string())

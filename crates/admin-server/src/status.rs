@@ -1,7 +1,11 @@
 //! Where the figures of the whole store come from.
 
+use std::sync::Arc;
+
 use strongroom_admin_api::Status;
 use strongroom_objects::Objects;
+
+use crate::upkeep::UpkeepSource;
 
 /// The process, as the administration calls see it.
 pub trait StoreSource: Send + Sync + 'static {
@@ -10,4 +14,7 @@ pub trait StoreSource: Send + Sync + 'static {
 
     /// The domain, once the store is open.
     fn objects(&self) -> Option<Objects>;
+
+    /// Scrub and repair, once the store is open.
+    fn upkeep(&self) -> Option<Arc<dyn UpkeepSource>>;
 }

@@ -13,8 +13,9 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use strongroom_admin_api::CALLS;
 use strongroom_admin_server::{
-    Admin, AdminService, DiskStatus, EngineStatus, Health, MetricSource, RootCredentials, Sample,
-    SampleKind, Status, StoreSource, ZoneStatus, basic_authorization, router,
+    Admin, AdminService, DiskStatus, EngineStatus, Health, MetricSource, RepairStatus,
+    RootCredentials, Sample, SampleKind, ScrubStatus, Status, StoreSource, UpkeepSource,
+    ZoneStatus, basic_authorization, router,
 };
 use strongroom_base::{ManualClock, SeededRandom, Timestamp};
 use strongroom_blob::memory::MemoryBlobs;
@@ -25,6 +26,20 @@ use strongroom_objects::{
 };
 use strongroom_types::{BucketName, ObjectKey, Owner, PartNumber, UploadId};
 use tower::ServiceExt;
+
+/// Scrub and repair that did nothing yet.
+struct Workers;
+
+impl UpkeepSource for Workers {
+    fn repair(&self) -> RepairStatus {
+        RepairStatus::default()
+    }
+    fn scrub(&self) -> ScrubStatus {
+        ScrubStatus::default()
+    }
+    fn start_scrub(&self) {}
+    fn set_repair_rate(&self, _: u64) {}
+}
 
 /// The process: open or not.
 struct Process(Option<Objects>);
@@ -40,6 +55,10 @@ impl Health for Process {
 }
 
 impl StoreSource for Process {
+    fn upkeep(&self) -> Option<Arc<dyn UpkeepSource>> {
+        self.0.as_ref().map(|_| Arc::new(Workers) as _)
+    }
+
     fn status(&self) -> Status {
         let disk = |free: Option<u64>| DiskStatus {
             folder: "/mnt/a".to_owned(),

@@ -12,7 +12,7 @@
 //! - Bytes are never overwritten but by themselves, and given back only when the caller says that no
 //!   record names them.
 //!
-//! Not here: which bytes are garbage (sweep), walking all blobs (scrub), moving shards to new disks.
+//! Not here: which bytes are garbage (sweep), walking all blobs (`workers`), moving shards to new disks.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -23,12 +23,13 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use strongroom_base::{Clock, Random, tasks};
 use strongroom_blob::{
-    BlobMark, BlobStore, ByteStream, Error, ErrorKind, Freed, Health, Location, Place, PutOptions,
-    Result, Written,
+    BlobMark, BlobStore, ByteStream, Error, ErrorKind, Filling, Freed, Health, Location, Place,
+    PutOptions, Redundancy, Result, Survey, Written,
 };
 use strongroom_zones::{DiskId, Disks, StoreId};
 
 mod block;
+mod bulk;
 mod code;
 mod footer;
 mod free;
@@ -48,6 +49,7 @@ mod read;
 mod repair;
 mod segment;
 mod settings;
+mod standing;
 mod store;
 mod stripe;
 
@@ -93,6 +95,7 @@ impl ZoneBlobs {
             disks,
             groups: Groups::default(),
             map: map::SegmentMap::default(),
+            standing: standing::Standing::default(),
             settings,
             random,
             clock,
@@ -222,5 +225,25 @@ impl BlobStore for ZoneBlobs {
 
     fn is_reduced(&self, place: &Place) -> bool {
         BlobPlace::decode(place).is_ok_and(|place| self.store.is_reduced_place(&place))
+    }
+
+    async fn inspect(&self, places: &[Place], repair: bool) -> Vec<Result<Health>> {
+        self.store.inspect_all(places, repair).await
+    }
+
+    async fn survey(&self) -> Survey {
+        self.store.survey_disks().await
+    }
+
+    async fn redundancy(&self, places: &[Place]) -> Vec<Redundancy> {
+        let mut found = Vec::with_capacity(places.len());
+        for place in places {
+            found.push(self.store.redundancy_of(place).await);
+        }
+        found
+    }
+
+    async fn filled(&self, segments: &[Filling]) {
+        self.store.unmark(segments).await;
     }
 }

@@ -3,7 +3,7 @@
 //! Names are enough to read, because every block proves itself; so a start lists folders and does
 //! not seek to each of thousands of segments. A disk that came late or came back is listed again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -50,6 +50,27 @@ impl SegmentMap {
         if !places.contains(&(shard, disk)) {
             places.push((shard, disk));
         }
+    }
+
+    /// Forgets a segment that is gone from its disk, and the file kept open for it.
+    pub(crate) fn remove(&self, group: GroupId, shard: usize, disk: DiskId) {
+        let mut groups = self.groups.write().expect("no holder panics");
+        if let Some(places) = groups.get_mut(&group) {
+            places.retain(|place| *place != (shard, disk));
+        }
+        drop(groups);
+        let mut files = self.files.lock().expect("no holder panics");
+        files.remove(&(group, shard, disk));
+    }
+
+    /// The segments known to be on a disk.
+    pub(crate) fn segments_on(&self, disk: DiskId) -> HashSet<(GroupId, usize)> {
+        let groups = self.groups.read().expect("no holder panics");
+        let on_disk = groups.iter().flat_map(|(group, places)| {
+            let places = places.iter().filter(|(_, at)| *at == disk);
+            places.map(|(shard, _)| (*group, *shard))
+        });
+        on_disk.collect()
     }
 
     /// Lists the segments of a disk. Names that are gone stay in the map: reading finds out.

@@ -35,6 +35,21 @@ pub(crate) struct ShardBlocks {
 }
 
 impl ShardBlocks {
+    /// Checks all blocks of a shard in `bytes`, which may end early.
+    pub(crate) fn check(stripe: &Stripe, shard: usize, disk: DiskId, bytes: Bytes) -> Self {
+        let blocks = 0..stripe.block_count();
+        let good = blocks.clone().map(|block| {
+            let range = stripe.block_bytes(&(block..block + 1));
+            let bytes = bytes.get(range);
+            bytes.is_some_and(|bytes| stripe.identity(shard, block).verify(bytes, disk))
+        });
+        Self {
+            good: good.collect(),
+            blocks,
+            bytes: bytes.clone(),
+        }
+    }
+
     /// The payload of `block`, if it was read and verified.
     pub(crate) fn payload(&self, stripe: &Stripe, block: usize) -> Option<Bytes> {
         let index = block.checked_sub(self.blocks.start)?;
@@ -194,7 +209,7 @@ impl Store {
 
 /// Reads `range` of a shard, less where the file ends. A part that can not be read is zero: a bad
 /// sector must not hide the good blocks beside it.
-fn read_where_possible(
+pub(crate) fn read_where_possible(
     file: &dyn DiskFile,
     offset: u64,
     range: &Range<usize>,

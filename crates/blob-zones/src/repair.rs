@@ -22,12 +22,13 @@ use crate::segment::{
     GroupId, HeaderError, SEGMENT_HEADER_SIZE_BYTES, SegmentFile, SegmentHeader, segment_path,
 };
 use crate::settings::REPAIR_JOBS_MAX;
+use crate::standing::mark_filling;
 use crate::store::{Source, Store};
 
 /// Where the shards of a group belong.
 pub(crate) struct Home {
     /// The newest header found; `None` when no segment has a good one.
-    header: Option<SegmentHeader>,
+    pub header: Option<SegmentHeader>,
     pub disks: Vec<Option<Arc<DiskHandle>>>,
     /// Shards whose segment is there and has a bad header.
     pub headers_bad: HashSet<usize>,
@@ -37,10 +38,10 @@ pub(crate) struct Home {
 
 /// A stripe, looked at shard by shard.
 pub(crate) struct Checked {
-    payloads: Payloads,
+    pub payloads: Payloads,
     /// Shards that are not wholly good where they belong.
     pub bad: Vec<usize>,
-    decodable: bool,
+    pub decodable: bool,
 }
 
 impl Store {
@@ -57,7 +58,9 @@ impl Store {
                 let home = home.insert(self.home(&stripe).await?);
                 health.shards_bad += home.headers_bad.len() as u64;
                 if repair {
-                    health.shards_bad -= self.repair_headers(&stripe, home).await;
+                    let repaired = self.repair_headers(&stripe, home).await;
+                    health.shards_bad -= repaired;
+                    health.shards_repaired += repaired;
                 }
             }
             self.inspect_stripe(&stripe, &homes[&stripe.group], repair, &mut health)
@@ -66,7 +69,7 @@ impl Store {
         Ok(health)
     }
 
-    async fn inspect_stripe(
+    pub(crate) async fn inspect_stripe(
         self: &Arc<Self>,
         stripe: &Stripe,
         home: &Home,
@@ -78,7 +81,9 @@ impl Store {
         if !checked.decodable {
             health.stripes_lost += 1;
         } else if repair && bad > 0 {
-            bad -= self.repair_stripe(stripe, home, checked).await?;
+            let repaired = self.repair_stripe(stripe, home, checked).await?;
+            health.shards_repaired += repaired;
+            bad -= repaired;
         }
         health.shards_bad += bad;
         health.shards_good += stripe.shard_count() as u64 - bad;
@@ -200,7 +205,6 @@ impl Store {
         home: &Home,
         checked: Checked,
     ) -> Result<u64> {
-        let _one_at_a_time = self.repairing.lock().await;
         let wanted: Vec<(usize, usize)> = checked
             .bad
             .iter()
@@ -251,18 +255,31 @@ impl Store {
     }
 
     /// The segment where it belongs, created if it is missing.
-    async fn segment_for_repair(&self, lane: &Arc<Lane>, header: SegmentHeader) -> Option<FileRef> {
+    pub(crate) async fn segment_for_repair(
+        &self,
+        lane: &Arc<Lane>,
+        header: SegmentHeader,
+    ) -> Option<FileRef> {
+        let _one_at_a_time = self.repairing.lock().await;
         let disk = lane.disk.disk.clone()?;
         let (direct, group) = (self.settings.direct, header.group);
+        let shard = usize::from(header.shard_index);
         let open = move || open_or_create(&disk, &header, direct);
         let (file, created) = self.on_disk(lane, open).await?;
         if created {
+            self.standing.add_filling((group, shard, lane.disk.id));
             self.fail_group(group);
         }
         Some(Arc::new(SegmentFile::new(file)))
     }
 
-    async fn write_synced(&self, lane: &Lane, file: &FileRef, at: u64, bytes: AlignedBuf) -> bool {
+    pub(crate) async fn write_synced(
+        &self,
+        lane: &Lane,
+        file: &FileRef,
+        at: u64,
+        bytes: AlignedBuf,
+    ) -> bool {
         let work = async {
             lane.write(file, at, Arc::new(bytes)).await.answer().await?;
             lane.sync(file).await.answer().await
@@ -278,8 +295,7 @@ impl Store {
     }
 
     /// Rewrites damaged headers from a good one of the group; returns how many.
-    async fn repair_headers(&self, stripe: &Stripe, home: &Home) -> u64 {
-        let _one_at_a_time = self.repairing.lock().await;
+    pub(crate) async fn repair_headers(&self, stripe: &Stripe, home: &Home) -> u64 {
         let mut repaired = 0;
         let Some(header) = &home.header else { return 0 };
         for shard in &home.headers_bad {
@@ -338,7 +354,7 @@ impl Store {
     }
 }
 
-fn check(stripe: &Stripe, home: &Home, reads: Vec<ShardRead>) -> Checked {
+pub(crate) fn check(stripe: &Stripe, home: &Home, reads: Vec<ShardRead>) -> Checked {
     let mut payloads = Payloads::new();
     let mut good = HashSet::new();
     for read in reads {
@@ -386,6 +402,7 @@ fn open_or_create(
         other => return Ok((other?, false)),
     }
     disk.create_dir(crate::segment::SEGMENT_DIR)?;
+    mark_filling(disk, header.group, usize::from(header.shard_index))?;
     let file = disk.create(&path, CreateOptions { direct, reserve: 0 })?;
     file.write_at(0, &header.encode())?;
     file.sync()?;

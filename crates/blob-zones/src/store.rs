@@ -15,6 +15,7 @@ use crate::mark::Marking;
 use crate::place::Stripe;
 use crate::segment::GroupId;
 use crate::settings::Settings;
+use crate::standing::Standing;
 
 /// The shared state behind [`crate::ZoneBlobs`].
 pub(crate) struct Store {
@@ -24,11 +25,12 @@ pub(crate) struct Store {
     pub lanes: Lanes,
     pub groups: Groups,
     pub map: SegmentMap,
+    pub standing: Standing,
     pub settings: Settings,
     pub random: Arc<dyn Random>,
     pub clock: Arc<dyn Clock>,
     pub repairs: Mutex<Repairs>,
-    /// Held while a stripe is repaired: one at a time, so that two do not create one file.
+    /// Held while a segment is opened for repair, so that two do not create one file.
     pub repairing: tokio::sync::Mutex<()>,
     /// What mark scans remember from one to the next.
     pub marking: Mutex<Marking>,

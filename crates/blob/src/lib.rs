@@ -17,8 +17,10 @@ use futures::Stream;
 pub mod contract;
 mod location;
 pub mod memory;
+mod redundancy;
 
 pub use location::{Location, RunLocation, ShardLocation, ShardState};
+pub use redundancy::{Filling, Level, Redundancy, Survey};
 
 /// A stream of content. An error ends it and fails the operation that consumes it.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
@@ -68,6 +70,8 @@ pub struct Health {
     pub shards_bad: u64,
     /// Stripes that can not be decoded any more.
     pub stripes_lost: u64,
+    /// Shards that were missing or damaged and were written anew; they are counted as good.
+    pub shards_repaired: u64,
 }
 
 /// What [`BlobStore::free`] and [`BlobMark::sweep`] gave back.
@@ -175,6 +179,47 @@ pub trait BlobStore: Send + Sync + 'static {
 
     /// Whether the place has less redundancy than the current placement asks for.
     fn is_reduced(&self, place: &Place) -> bool;
+
+    /// Verifies, or with `repair` repairs, many blobs at once, each byte read once and in the order
+    /// of the disks. Answers in the order asked. Idempotent; a dropped future leaves a part done.
+    ///
+    /// A blob of which stripes are lost is no error here: its health says so.
+    async fn inspect(&self, places: &[Place], repair: bool) -> Vec<Result<Health>> {
+        let mut answers = Vec::with_capacity(places.len());
+        for place in places {
+            answers.push(if repair {
+                self.repair(place).await
+            } else {
+                self.verify(place).await
+            });
+        }
+        answers
+    }
+
+    /// Looks which shards the disks in service hold. Costs a listing of each disk, whatever the
+    /// blobs are.
+    async fn survey(&self) -> Survey {
+        Survey::default()
+    }
+
+    /// How each blob stands by the last survey. Reads no blob.
+    async fn redundancy(&self, places: &[Place]) -> Vec<Redundancy> {
+        let one = |place| match self.is_reduced(place) {
+            false => Redundancy::full(),
+            true => Redundancy {
+                level: Level::Reduced,
+                margin: 1,
+                ..Redundancy::full()
+            },
+        };
+        places.iter().map(one).collect()
+    }
+
+    /// Says that every blob with shards in these segments was verified, in a walk that began when
+    /// they were being refilled already.
+    async fn filled(&self, segments: &[Filling]) {
+        let _ = segments;
+    }
 }
 
 /// What the caller should do about an error.

@@ -160,13 +160,12 @@ impl BlobStore for MemoryBlobs {
         Ok(match self.lock().blobs.contains_key(&id) {
             true => Health {
                 shards_good: 1,
-                shards_bad: 0,
-                stripes_lost: 0,
+                ..Health::default()
             },
             false => Health {
-                shards_good: 0,
                 shards_bad: 1,
                 stripes_lost: 1,
+                ..Health::default()
             },
         })
     }

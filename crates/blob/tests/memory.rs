@@ -82,7 +82,8 @@ async fn lost_blob_is_corrupt_and_counted() {
         Health {
             shards_good: 0,
             shards_bad: 1,
-            stripes_lost: 1
+            stripes_lost: 1,
+            shards_repaired: 0,
         }
     );
     assert_eq!(

@@ -25,6 +25,10 @@ pub enum Command {
     Uploads(Uploads),
     /// Show on which disks the shards of an object are
     Where(Where),
+    /// Read everything and repair what is bad: how far it is, or begin now
+    Scrub(Scrub),
+    /// Show how redundant what is stored is, how far repair is, and what is lost
+    Repair(Repair),
 }
 
 impl Command {
@@ -37,6 +41,8 @@ impl Command {
             Self::Bucket(flags) => &flags.connect,
             Self::Uploads(flags) => &flags.connect,
             Self::Where(flags) => &flags.connect,
+            Self::Scrub(flags) => flags.connect(),
+            Self::Repair(flags) => flags.connect(),
         }
     }
 }
@@ -144,6 +150,86 @@ pub struct Where {
     pub connect: Connect,
 }
 
+/// What `scrub` takes.
+#[derive(Debug, Args)]
+pub struct Scrub {
+    #[command(subcommand)]
+    pub action: ScrubAction,
+}
+
+/// What is done about scrub.
+#[derive(Debug, Subcommand)]
+pub enum ScrubAction {
+    /// Show how far it is and when it last read everything
+    Status(Connect),
+    /// Begin a pass, or let the one under way run as fast as clients allow
+    Start(Connect),
+}
+
+impl Scrub {
+    pub(crate) const fn connect(&self) -> &Connect {
+        match &self.action {
+            ScrubAction::Status(connect) | ScrubAction::Start(connect) => connect,
+        }
+    }
+}
+
+/// What `repair` takes.
+#[derive(Debug, Args)]
+pub struct Repair {
+    #[command(subcommand)]
+    pub action: RepairAction,
+}
+
+/// What is done about repair.
+#[derive(Debug, Subcommand)]
+pub enum RepairAction {
+    /// Show how redundant what is stored is, and how far repair is
+    Status(Connect),
+    /// List what can not be read any more; it can be deleted and overwritten
+    Lost(Connect),
+    /// Bound repair, from its next batch on and over restarts
+    Set(RepairSet),
+}
+
+impl Repair {
+    pub(crate) const fn connect(&self) -> &Connect {
+        match &self.action {
+            RepairAction::Status(connect) | RepairAction::Lost(connect) => connect,
+            RepairAction::Set(set) => &set.connect,
+        }
+    }
+}
+
+/// What `repair set` takes.
+#[derive(Debug, Args)]
+pub struct RepairSet {
+    /// Most bytes in a second, such as 50MiB; 0 for no bound
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub rate: u64,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// A whole number of bytes, with a unit or none.
+fn bytes(text: &str) -> Result<u64, String> {
+    let bad =
+        || format!("`{text}` is no size: write a whole number and KiB, MiB or GiB, such as 50MiB");
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(bad()),
+    };
+    let number = number.parse::<u64>().ok();
+    number.and_then(|n| n.checked_mul(unit)).ok_or_else(bad)
+}
+
 const UPLOADS_HELP: &str = "\
 Parts of an upload take space until the upload is completed or aborted. Clients that die leave
 uploads behind.
@@ -177,6 +263,23 @@ fn age(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_a_number_and_a_unit() {
+        assert_eq!(bytes("0"), Ok(0));
+        assert_eq!(bytes("50MiB"), Ok(50 << 20));
+        for text in [
+            "",
+            "MiB",
+            "5 MiB",
+            "5MB",
+            "-5",
+            "99999999999999999999",
+            "17179869185GiB",
+        ] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn an_age_is_a_number_and_a_unit() {

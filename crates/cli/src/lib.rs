@@ -26,6 +26,7 @@ mod show;
 mod status;
 mod target;
 mod tls;
+mod upkeep;
 mod uploads;
 
 use strongroom_admin_api::{ApiError, Client, ErrorCode};
@@ -94,6 +95,8 @@ pub fn run(command: &Command, target: &Target) -> Result<String, CliError> {
             Command::Bucket(flags) => buckets::bucket(&admin, flags).await,
             Command::Uploads(flags) => uploads::uploads(&admin, flags).await,
             Command::Where(flags) => place::place(&admin, flags).await,
+            Command::Scrub(flags) => upkeep::scrub(&admin, flags).await,
+            Command::Repair(flags) => upkeep::repair(&admin, flags).await,
         }
     })
 }

@@ -165,6 +165,10 @@ pub enum Error {
     /// 500: stored data failed verification beyond repair. Never retried blindly.
     #[error("stored data is damaged: {message}")]
     Corrupt { message: String },
+    /// 500, with a code of its own: more shards are gone than can be decoded around, and no disk is
+    /// out that could hold them (AZ27). The object can be deleted and overwritten.
+    #[error("the object's bytes are lost: {message}")]
+    ObjectLost { message: String },
     /// 500: our bug.
     #[error("internal error: {message}")]
     Internal { message: String },
@@ -218,7 +222,7 @@ impl From<strongroom_blob::Error> for Error {
             ErrorKind::Content => Self::ContentFailed { message },
             ErrorKind::Unavailable => Self::Unavailable { message },
             ErrorKind::Full => Self::StorageFull,
-            ErrorKind::Corrupt => Self::Corrupt { message },
+            ErrorKind::Corrupt => Self::ObjectLost { message },
             ErrorKind::Invalid | ErrorKind::Internal => Self::Internal { message },
         }
     }

@@ -54,6 +54,7 @@ mod object_tagging;
 mod put_object;
 mod respread;
 mod sweep;
+mod upkeep;
 mod upload_part;
 
 pub use api::*;
@@ -73,6 +74,8 @@ pub use records::{BucketConfig, ConfigKind};
 pub use strongroom_blob::Freed;
 /// A stream of content and its error, for callers that do not know the blob store.
 pub use strongroom_blob::{ByteStream, Error as ContentError, ErrorKind as ContentErrorKind};
+/// How blobs stand, for callers that do not know the blob store.
+pub use strongroom_blob::{Filling, Health, Level, Redundancy, Survey};
 /// Where a blob lies, for callers that do not know the blob store.
 pub use strongroom_blob::{Location, RunLocation, ShardLocation, ShardState};
 /// The extent of the commit log, for callers that do not know the metadata store.
@@ -81,3 +84,4 @@ pub use sweep::{Buried, HOLD_BACK_MIN, MarkScan, SweepLimits, SweepPage};
 pub use tags::{
     BUCKET_TAGS_MAX, OBJECT_TAGS_MAX, TAG_KEY_CHARACTERS_MAX, TAG_VALUE_CHARACTERS_MAX, Tags,
 };
+pub use upkeep::{BLOBS_PAGE_MAX, BlobsPage, Job, LOST_PAGE_MAX, LostObject, LostPage, StoredBlob};

@@ -231,6 +231,11 @@ pub(crate) fn escaped(text: &str) -> String {
 impl From<Error> for FrontError {
     fn from(error: Error) -> Self {
         let (status, code) = code_of(&error);
+        if let Error::ObjectLost { message } = &error {
+            tracing::warn!(message, "a lost object was asked for");
+            let text = "the bytes of the object are lost: it can be deleted or overwritten";
+            return Self::new(status, code, text);
+        }
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             // The client can do nothing with the reason; a person should look.
             tracing::error!(%error, "request failed inside the store");
@@ -278,6 +283,7 @@ const fn code_of(error: &Error) -> (StatusCode, &'static str) {
         Error::Unavailable { .. } => (S::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         Error::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
         Error::StorageFull => (S::INSUFFICIENT_STORAGE, "XStorageFull"),
+        Error::ObjectLost { .. } => (S::INTERNAL_SERVER_ERROR, "XObjectLost"),
         Error::Corrupt { .. } => (S::INTERNAL_SERVER_ERROR, "InternalError"),
         Error::Internal { .. } => (S::INTERNAL_SERVER_ERROR, "InternalError"),
     }
@@ -402,6 +408,13 @@ mod tests {
             (Error::KeyTooLong { size: 2000 }, 400, "KeyTooLongError"),
             (Error::SlowDown, 503, "SlowDown"),
             (Error::StorageFull, 507, "XStorageFull"),
+            (
+                Error::ObjectLost {
+                    message: "stripe 1".into(),
+                },
+                500,
+                "XObjectLost",
+            ),
             (Error::NotImplemented { header: "x" }, 501, "NotImplemented"),
             (
                 Error::PreconditionFailed {

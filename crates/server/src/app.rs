@@ -3,12 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use strongroom_admin_server::{EngineStatus, Health, MetricSource, Sample, Status, StoreSource};
+use strongroom_admin_server::{
+    EngineStatus, Health, MetricSource, Sample, Status, StoreSource, UpkeepSource,
+};
 use strongroom_base::Clock;
 use strongroom_objects::Objects;
 
 use crate::front::S3;
 use crate::store_metrics::{UsageFigure, engine_samples, process_samples};
+use crate::upkeep::ServerUpkeep;
 
 /// The store as the ports see it.
 pub trait Engine: Send + Sync + 'static {
@@ -41,6 +44,8 @@ pub struct Opened {
     pub objects: Objects,
     /// What buckets hold, for the metrics.
     pub usage: UsageFigure,
+    /// Scrub and repair.
+    pub upkeep: Arc<ServerUpkeep>,
     /// What the configuration survives, as a sentence.
     pub survives: String,
 }
@@ -110,6 +115,12 @@ impl StoreSource for App {
         self.opened.get().map(|opened| opened.objects.clone())
     }
 
+    fn upkeep(&self) -> Option<Arc<dyn UpkeepSource>> {
+        self.opened
+            .get()
+            .map(|opened| Arc::clone(&opened.upkeep) as _)
+    }
+
     fn status(&self) -> Status {
         let (readable, writable) = (self.readable(), self.writable());
         let opened = self.opened.get();
@@ -141,6 +152,7 @@ impl MetricSource for App {
         if let Some(opened) = self.opened.get() {
             samples.extend(opened.engine.samples());
             samples.extend(opened.usage.samples());
+            samples.extend(opened.upkeep.samples());
         }
         samples
     }

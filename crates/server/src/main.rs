@@ -28,6 +28,7 @@ mod space;
 mod store_metrics;
 mod survives;
 mod tls;
+mod upkeep;
 mod wire;
 mod zone_locks;
 

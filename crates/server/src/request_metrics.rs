@@ -1,5 +1,7 @@
 //! What the S3 port counts.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::{
@@ -19,6 +21,7 @@ pub struct RequestMetrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     in_progress: IntGauge,
+    begun: Arc<AtomicU64>,
     bytes: ByteCounters,
 }
 
@@ -46,6 +49,7 @@ impl RequestMetrics {
             requests: requests.expect("a constant metric name is valid"),
             seconds: seconds.expect("a constant metric name is valid"),
             in_progress: in_progress.expect("a constant metric name is valid"),
+            begun: Arc::default(),
             bytes: ByteCounters {
                 received: counter(
                     "strongroom_received_bytes_total",
@@ -82,7 +86,14 @@ impl RequestMetrics {
     #[must_use]
     pub fn begin(&self) -> InProgress {
         self.in_progress.inc();
+        self.begun.fetch_add(1, Ordering::Relaxed);
         InProgress(self.in_progress.clone())
+    }
+
+    /// How many requests began so far.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Counts an answer.

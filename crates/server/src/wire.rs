@@ -33,6 +33,7 @@ use crate::settings::Settings;
 use crate::space::{DiskSpace, SweepFigures};
 use crate::store_metrics::UsageFigure;
 use crate::survives::{Topology, ZoneTopology, survives};
+use crate::upkeep::ServerUpkeep;
 
 /// Block cache of one index. Each zone keeps an index; one of them answers reads at a time.
 const INDEX_CACHE_SIZE_BYTES: u64 = 64 * 1024 * 1024;
@@ -95,6 +96,13 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         Arc::clone(&parts.clock),
         RespreadSettings::default(),
     );
+    let (upkeep, upkeep_workers) = ServerUpkeep::start(
+        &objects,
+        &parts.clock,
+        &parts.metrics,
+        store.reader(),
+        settings.scrub_period,
+    );
     let spaces = spaces(store.opened().disks.all());
     let sweeper = Sweeper::new(
         objects.clone(),
@@ -106,16 +114,17 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
             ..SweepSettings::default()
         },
     );
+    let mut workers = vec![Worker::start("respread", respreader.run())];
+    workers.extend(upkeep_workers);
+    let swept = SweepFigures::new(objects.clone(), sweeper.figures());
+    workers.push(Worker::start("sweep", sweeper.run()));
     let engine = ZoneEngine {
         store,
         meta,
         spaces,
         reduced: reduced(objects.clone()),
-        swept: SweepFigures::new(objects.clone(), sweeper.figures()),
-        workers: Mutex::new(vec![
-            Worker::start("respread", respreader.run()),
-            Worker::start("sweep", sweeper.run()),
-        ]),
+        swept,
+        workers: Mutex::new(workers),
     };
     let usage = UsageFigure::new(objects.clone(), settings.metrics_buckets_max);
     let s3 = front(settings, parts, objects.clone());
@@ -124,6 +133,7 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         s3,
         objects,
         usage,
+        upkeep,
         survives,
     })
 }

@@ -4,12 +4,18 @@
 //! no work: what was not done is still written down. Workers go through `objects` like everyone
 //! else, at a bounded rate, and stop between any two steps.
 //!
-//! Not here yet: lifecycle, scrub. Replication and inventory come with their rules.
+//! Not here yet: lifecycle. Replication and inventory come with their rules.
 
+pub mod mend;
 pub mod respread;
+pub mod scrub;
 pub mod sweep;
+pub mod upkeep;
 mod worker;
 
+pub use mend::{Mender, Settings as MendSettings};
 pub use respread::{Redundancy, Respreader, Settings as RespreadSettings};
+pub use scrub::{LogCheck, LogChecked, Scrubber, Settings as ScrubSettings};
 pub use sweep::{Settings as SweepSettings, Space, SpaceNow, Sweeper};
+pub use upkeep::{Clients, Count, Phase, RepairState, ScrubState, Standing, Upkeep};
 pub use worker::Worker;

@@ -17,6 +17,7 @@ mod member_log;
 mod open;
 mod recover;
 mod recovery;
+mod scrub;
 mod superblock;
 mod trim;
 mod work;
@@ -32,6 +33,7 @@ pub use layout::{Changes, DiskNote, FOLDER_SIZE_BYTES_MAX, Layout};
 pub use log::{Append, CommitLog, LogReader, LogStatus, MemberStatus, Stalled};
 pub use open::{DiskSpec, OpenError, OpenOptions, OpenStore, open};
 pub use recover::{Prepared, RecoverError, Recovered, Store};
+pub use scrub::LogScrubbed;
 pub use superblock::{
     DiskState, Promise, SUPERBLOCK_FORMAT, StoreId, Superblock, SuperblockError, ZoneMember,
 };

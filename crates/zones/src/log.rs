@@ -188,7 +188,7 @@ impl Shared {
     }
 
     /// Writes a promise to one disk.
-    fn promise_disk(
+    pub(crate) fn promise_disk(
         &self,
         handle: &DiskHandle,
         promise: Promise,
@@ -435,15 +435,25 @@ impl LogReader {
         })
     }
 
-    fn repair(&self, log: &MemberLog, batch: &Batch) {
+    /// Rewrites a copy; whether that was possible.
+    pub(crate) fn repair(&self, log: &MemberLog, batch: &Batch) -> bool {
         match log.repair(batch) {
             Ok(true) => {
                 Counters::add(&self.0.disks().counters.log_repairs, 1);
                 tracing::warn!(batch = batch.header.number, "damaged log batch rewritten");
+                true
             }
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "a damaged log batch could not be rewritten"),
+            Ok(false) => false,
+            Err(error) => {
+                tracing::warn!(%error, "a damaged log batch could not be rewritten");
+                false
+            }
         }
+    }
+
+    /// The members whose logs are the truth.
+    pub(crate) fn trusted(&self) -> u64 {
+        self.0.truth.read().expect("no holder panics").members
     }
 
     /// The header checksum of batch `number`, when a log that is the truth still tells it.

@@ -305,6 +305,20 @@ impl MemberLog {
         Ok((first, chain))
     }
 
+    /// The disk it is on.
+    pub fn disk(&self) -> &DiskRef {
+        &self.disk
+    }
+
+    /// Where batch `number` is: path of its file, offset and size there. `None` when it is not.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn place(&self, number: u64) -> io::Result<Option<(String, u64, usize)>> {
+        let found = self.locate(number)?;
+        Ok(found.map(|(file, spot)| (file.name.path(), spot.offset(), spot.size())))
+    }
+
     /// Number of the last batch; 0 when there is none.
     ///
     /// # Errors

@@ -224,3 +224,58 @@ fn h4_a_flipped_bit_in_one_log_is_read_around_and_rewritten() {
         .load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(repairs, 2, "both were rewritten from another member");
 }
+
+/// AZ25, AZ26: a flipped bit in any member's copy of any batch, and a damaged superblock, are found past the
+/// page cache and mended from what is good.
+#[test]
+fn az26_scrub_mends_batches_and_superblocks_of_each_member() {
+    let root = tempfile::tempdir().unwrap();
+    let specs = specs(root.path(), &[("a", 1), ("b", 1), ("c", 1)]);
+    let store = opened(&specs);
+    let mut log = serving(&store);
+    for number in 0..40 {
+        append(&mut log, &format!("batch {number} {}", "x".repeat(3000)));
+    }
+    log.settle().unwrap();
+    let reader = log.reader();
+    let kept = reader.kept();
+    let clean = reader.scrub(kept.clone());
+    assert_eq!((clean.bad, clean.lost), (0, 0));
+    assert_eq!(clean.read, 3 * (kept.end - kept.start));
+    for zone in ["a0", "b0", "c0"] {
+        let folder = root.path().join(zone);
+        let mut flipped = 0;
+        for entry in std::fs::read_dir(folder.join("log")).unwrap() {
+            let path = entry.unwrap().path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            if bytes.len() > 4096 {
+                bytes[300] ^= 1;
+                std::fs::write(&path, &bytes).unwrap();
+                flipped += 1;
+            }
+        }
+        assert!(flipped > 1);
+        let superblock = folder.join("superblock");
+        let whole = std::fs::read(&superblock).unwrap();
+        let mut bad = whole.clone();
+        bad[40] ^= 1;
+        std::fs::write(&superblock, &bad).unwrap();
+        let found = reader.scrub(kept.clone());
+        // One begun for batches to come, or superseded, holds none of them.
+        assert!((2..=flipped).contains(&found.bad), "{found:?} of {flipped}");
+        assert_eq!((found.repaired, found.lost), (found.bad, 0));
+        assert_eq!(reader.scrub(kept.clone()).bad, 0);
+        let found = reader.scrub_superblocks();
+        assert_eq!((found.read, found.bad, found.repaired), (3, 1, 1));
+        assert_eq!(reader.scrub_superblocks().bad, 0);
+        // An absent one may be another folder: nothing is written there.
+        std::fs::remove_file(&superblock).unwrap();
+        let found = reader.scrub_superblocks();
+        assert_eq!((found.bad, found.repaired), (1, 0));
+        assert!(!superblock.exists());
+        std::fs::write(&superblock, &whole).unwrap();
+    }
+    drop(log);
+    let store = opened(&specs);
+    let _log = serving(&store);
+}

@@ -5,6 +5,7 @@
 mod bucket;
 mod place;
 mod status;
+mod upkeep;
 mod upload;
 
 pub use bucket::{
@@ -17,6 +18,10 @@ pub use place::{
 pub use status::{
     DiskInZone, DiskStatus, Disks, EngineStatus, NoParameters, Status, ZoneStatus, ZoneSummary,
     Zones,
+};
+pub use upkeep::{
+    LOST_PAGE_DEFAULT, LOST_PAGE_MAX, LevelCount, Lost, LostPage, LostRequest, REPAIR_RATE_MIN,
+    RepairPhase, RepairSetRequest, RepairStatus, ScrubStatus, ZoneMissing,
 };
 pub use upload::{
     AbortUploadRequest, AbortUploadsRequest, Aborted, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX,

@@ -111,7 +111,7 @@ impl RamDisk {
         let files = state
             .files
             .iter()
-            .filter(|(path, _)| path.starts_with("segments/"));
+            .filter(|(path, _)| path.starts_with("segments/") && path.ends_with(".seg"));
         files
             .map(|(path, file)| (path.clone(), file.lock().unwrap().now.clone()))
             .collect()

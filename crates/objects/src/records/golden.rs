@@ -485,3 +485,26 @@ fn records_of_uploads_keep_their_format() {
         },
     );
 }
+
+#[test]
+fn records_of_upkeep_keep_their_format() {
+    let lost = LostRecord {
+        since: Timestamp(16),
+        size: 99,
+    };
+    check("lost", &lost);
+    let job = JobRecord {
+        cursor: Some(BlobId([7; 16])),
+        level: 1,
+        begun: Timestamp(17),
+        ended: Timestamp(18),
+        blobs: 19,
+        bytes: 20,
+        bad: 21,
+        repaired: 22,
+        lost: 23,
+        rate: 24,
+    };
+    check("job", &job);
+    check("job_before_the_first", &JobRecord::default());
+}

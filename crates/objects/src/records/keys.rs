@@ -40,10 +40,12 @@ mod family {
     pub const USAGE: u8 = b'S';
     pub const REDUCED: u8 = b'R';
     pub const PACK: u8 = b'K';
+    pub const LOST: u8 = b'X';
+    pub const JOB: u8 = b'J';
 }
 
 /// All families, for tools and for tests that dump a store.
-pub const FAMILIES: [(u8, &str); 15] = [
+pub const FAMILIES: [(u8, &str); 17] = [
     (family::BUCKET_NAME, "bucket name"),
     (family::BUCKET, "bucket"),
     (family::CONFIG, "bucket configuration"),
@@ -59,6 +61,8 @@ pub const FAMILIES: [(u8, &str); 15] = [
     (family::USAGE, "usage"),
     (family::REDUCED, "reduced"),
     (family::PACK, "pack"),
+    (family::LOST, "lost"),
+    (family::JOB, "job"),
 ];
 
 const TERMINATOR: [u8; 2] = [0x00, 0x01];
@@ -345,7 +349,25 @@ pub fn reduceds() -> Vec<u8> {
     Key::new(family::REDUCED).0
 }
 
-/// The blob in a key of [`reduced`].
+/// A blob that can not be read → [`super::LostRecord`].
+#[must_use]
+pub fn lost(blob: BlobId) -> Vec<u8> {
+    Key::new(family::LOST).raw(&blob.0).0
+}
+
+/// Prefix of all lost blobs.
+#[must_use]
+pub fn losts() -> Vec<u8> {
+    Key::new(family::LOST).0
+}
+
+/// → [`super::JobRecord`] of the job with this name.
+#[must_use]
+pub fn job(name: &str) -> Vec<u8> {
+    Key::new(family::JOB).raw(name.as_bytes()).0
+}
+
+/// The blob in a key of [`reduced`], [`lost`] or [`blob`].
 #[must_use]
 pub fn reduced_of(key: &[u8]) -> Option<BlobId> {
     Some(BlobId(key.get(1..)?.try_into().ok()?))

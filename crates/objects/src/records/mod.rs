@@ -10,6 +10,7 @@ mod config;
 mod fields;
 pub mod keys;
 pub mod pack;
+mod upkeep;
 mod upload;
 pub mod usage;
 mod version;
@@ -24,6 +25,7 @@ pub use config::{BucketConfig, ConfigKind};
 pub use fields::{Encryption, Lock, ReplicationStatus, Retention, STANDARD};
 pub use keys::{BlobId, BucketId};
 pub use pack::Packed;
+pub use upkeep::{JobRecord, LostRecord};
 pub use upload::{PartRecord, UploadRecord};
 pub use version::{
     HeadRecord, Listed, ObjectRecord, PARTS_IN_PAGE_MAX, PARTS_IN_VERSION_MAX, PageRef, PartEntry,

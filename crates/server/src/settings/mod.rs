@@ -147,6 +147,9 @@ pub struct Layer {
     /// smallest disk]
     #[arg(long, value_name = "SIZE", help_heading = "How it behaves")]
     pub hold_back_size: Option<Size>,
+    /// Time in which everything that is stored is read once and checked [default: 14d]
+    #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
+    pub scrub_period: Option<Span>,
     /// How long requests in progress may take to end once the server is told to stop
     /// [default: 30s]
     #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
@@ -219,6 +222,8 @@ pub struct Settings {
     pub hold_back: Duration,
     /// How many are kept at most.
     pub hold_back_size: Option<u64>,
+    /// Time in which everything is read once.
+    pub scrub_period: Duration,
     /// How long a drain may take.
     pub drain_deadline: Duration,
     /// How long a connection may be idle between requests.
@@ -314,6 +319,7 @@ impl Settings {
             commit_deadline: seconds(layer.commit_deadline, 10),
             hold_back: seconds(layer.hold_back, 24 * 3600),
             hold_back_size: layer.hold_back_size.map(|size| size.0),
+            scrub_period: seconds(layer.scrub_period, 14 * 24 * 60 * 60),
             drain_deadline: seconds(layer.drain_deadline, 30),
             idle_max: seconds(layer.idle_max, 60),
             head_deadline: seconds(layer.head_deadline, 30),
@@ -363,6 +369,9 @@ impl Settings {
             ));
         }
         self.check_limits()?;
+        if self.scrub_period < Duration::from_secs(60 * 60) {
+            return bad("scrub_period is below an hour: give it time, such as 14d".to_owned());
+        }
         if self.commit_deadline.is_zero() {
             return bad("commit_deadline is zero: give writes some time, such as 10s".to_owned());
         }
@@ -494,6 +503,7 @@ impl Layer {
             commit_deadline: self.commit_deadline.or(below.commit_deadline),
             hold_back: self.hold_back.or(below.hold_back),
             hold_back_size: self.hold_back_size.or(below.hold_back_size),
+            scrub_period: self.scrub_period.or(below.scrub_period),
             drain_deadline: self.drain_deadline.or(below.drain_deadline),
             idle_max: self.idle_max.or(below.idle_max),
             head_deadline: self.head_deadline.or(below.head_deadline),

@@ -1,0 +1,282 @@
+//! Scrub and repair of this server: the workers, what the administration port sees of them, and their
+//! metrics.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_admin_server::{
+    LevelCount, RepairPhase, RepairStatus, Sample, SampleKind, ScrubStatus, UpkeepSource,
+    ZoneMissing, rfc3339,
+};
+use strongroom_base::{Clock, Timestamp};
+use strongroom_objects::{Level, Objects};
+use strongroom_workers::{
+    Clients, LogCheck, LogChecked, MendSettings, Mender, Phase, ScrubSettings, Scrubber, Upkeep,
+    Worker,
+};
+use strongroom_zones::{LogReader, LogScrubbed};
+
+use crate::request_metrics::RequestMetrics;
+
+/// The workers' state, as others see it.
+pub struct ServerUpkeep {
+    upkeep: Arc<Upkeep>,
+    clock: Arc<dyn Clock>,
+}
+
+/// The commit log, for scrub.
+struct ZoneLog(LogReader);
+
+fn checked(found: LogScrubbed) -> LogChecked {
+    LogChecked {
+        bad: found.bad,
+        repaired: found.repaired,
+        lost: found.lost,
+    }
+}
+
+impl LogCheck for ZoneLog {
+    fn kept(&self) -> Range<u64> {
+        self.0.kept()
+    }
+    fn check(&self, batches: Range<u64>) -> LogChecked {
+        checked(self.0.scrub(batches))
+    }
+    fn check_superblocks(&self) -> LogChecked {
+        checked(self.0.scrub_superblocks())
+    }
+}
+
+/// Requests of the S3 port, for the pace of the workers.
+struct S3Clients(RequestMetrics);
+
+impl Clients for S3Clients {
+    fn requests(&self) -> u64 {
+        self.0.begun()
+    }
+}
+
+impl ServerUpkeep {
+    /// Starts the workers.
+    #[must_use]
+    pub fn start(
+        objects: &Objects,
+        clock: &Arc<dyn Clock>,
+        metrics: &RequestMetrics,
+        log: LogReader,
+        scrub_period: Duration,
+    ) -> (Arc<Self>, Vec<Worker>) {
+        let upkeep: Arc<Upkeep> = Arc::default();
+        let clients: Arc<dyn Clients> = Arc::new(S3Clients(metrics.clone()));
+        let mender = Mender::new(
+            objects.clone(),
+            Arc::clone(&upkeep),
+            Arc::clone(&clients),
+            Arc::clone(clock),
+            MendSettings::default(),
+        );
+        let scrubber = Scrubber::new(
+            objects.clone(),
+            Arc::clone(&upkeep),
+            Arc::new(ZoneLog(log)),
+            clients,
+            Arc::clone(clock),
+            ScrubSettings {
+                period: scrub_period,
+                ..ScrubSettings::default()
+            },
+        );
+        let workers = vec![
+            Worker::start("repair", mender.run()),
+            Worker::start("scrub", scrubber.run()),
+        ];
+        let clock = Arc::clone(clock);
+        (Arc::new(Self { upkeep, clock }), workers)
+    }
+
+    /// Its figures.
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sample> {
+        let (repair, scrub) = (self.repair(), self.scrub());
+        let mut samples = redundancy_samples(&repair);
+        samples.extend(work_samples(&repair, &scrub));
+        samples
+    }
+}
+
+fn time(at: Timestamp) -> Option<String> {
+    (at.0 > 0).then(|| rfc3339(at))
+}
+
+impl UpkeepSource for ServerUpkeep {
+    fn repair(&self) -> RepairStatus {
+        let (standing, repair) = (self.upkeep.standing(), self.upkeep.repair());
+        let mut status = RepairStatus {
+            since: time(repair.since),
+            phase: match repair.phase {
+                Phase::Idle => RepairPhase::Idle,
+                Phase::Repairing => RepairPhase::Repairing,
+                Phase::Verifying => RepairPhase::Verifying,
+            },
+            blobs_done: repair.done.blobs,
+            bytes_done: repair.done.bytes,
+            blobs_total: repair.total.blobs,
+            bytes_total: repair.total.bytes,
+            bytes_per_second: repair.rate,
+            bytes_per_second_max: repair.rate_max,
+            seconds_left: repair.seconds_left(),
+            failed: repair.failed.iter().map(ToString::to_string).collect(),
+            ..RepairStatus::default()
+        };
+        let Some(standing) = standing else {
+            return status;
+        };
+        status.walked = time(standing.walked);
+        status.whole = standing.is_full() && !standing.filling && repair.phase == Phase::Idle;
+        let level = |level: Level| {
+            let count = standing.levels.get(&level).copied().unwrap_or_default();
+            LevelCount {
+                level: level.name().to_owned(),
+                blobs: count.blobs,
+                bytes: count.bytes,
+            }
+        };
+        status.levels = Level::ALL.map(level).into();
+        let zones = standing.zones.iter();
+        let zones = zones.map(|(zone, count)| ZoneMissing {
+            zone: zone.clone(),
+            blobs: count.blobs,
+            bytes: count.bytes,
+        });
+        status.zones = zones.collect();
+        status.small = standing.elsewhere.blobs;
+        status.small_bytes = standing.elsewhere.bytes;
+        status
+    }
+
+    fn scrub(&self) -> ScrubStatus {
+        let scrub = self.upkeep.scrub();
+        let job = scrub.job;
+        let age = self
+            .clock
+            .now()
+            .seconds()
+            .saturating_sub(job.ended.seconds());
+        ScrubStatus {
+            running: job.begun.0 > 0,
+            begun: time(job.begun),
+            ended: time(job.ended),
+            age_seconds: (job.ended.0 > 0).then_some(age),
+            period_seconds: scrub.period.as_secs(),
+            blobs: job.blobs,
+            bytes: job.bytes,
+            shards_bad: job.bad,
+            shards_repaired: job.repaired,
+            blobs_lost: job.lost,
+            bytes_total: self.upkeep.standing().map(|all| all.total().bytes),
+            bytes_per_second: scrub.rate,
+        }
+    }
+
+    fn start_scrub(&self) {
+        self.upkeep.start_scrub();
+    }
+
+    fn set_repair_rate(&self, rate: u64) {
+        self.upkeep.set_rate_max(rate);
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn redundancy_samples(repair: &RepairStatus) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for level in &repair.levels {
+        let labels = || vec![("level", level.level.clone())];
+        samples.push(Sample {
+            labels: labels(),
+            ..gauge(
+                "strongroom_redundancy_blobs",
+                "Blobs by how they stood at the last walk over them.",
+                level.blobs as f64,
+            )
+        });
+        samples.push(Sample {
+            labels: labels(),
+            ..gauge(
+                "strongroom_redundancy_bytes",
+                "Bytes of those blobs.",
+                level.bytes as f64,
+            )
+        });
+    }
+    for zone in &repair.zones {
+        samples.push(Sample {
+            labels: vec![("zone", zone.zone.clone())],
+            ..gauge(
+                "strongroom_redundancy_missing_blobs",
+                "Blobs with shards missing in the zone; no sample without any.",
+                zone.blobs as f64,
+            )
+        });
+    }
+    samples
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn work_samples(repair: &RepairStatus, scrub: &ScrubStatus) -> Vec<Sample> {
+    let mut samples = vec![
+        gauge(
+            "strongroom_repair_left_bytes",
+            "Bytes of blobs still to be repaired or verified in this round.",
+            if repair.phase == RepairPhase::Idle {
+                0.0
+            } else {
+                repair.bytes_total.saturating_sub(repair.bytes_done) as f64
+            },
+        ),
+        gauge(
+            "strongroom_repair_failed_blobs",
+            "Blobs that the last round of repair could not make whole; at most 100 are counted.",
+            repair.failed.len() as f64,
+        ),
+        gauge(
+            "strongroom_scrub_running",
+            "Whether a pass of scrub is under way.",
+            f64::from(u8::from(scrub.running)),
+        ),
+        gauge(
+            "strongroom_scrub_bytes",
+            "Bytes of blobs read by the pass of scrub that is under way, or by the last.",
+            scrub.bytes as f64,
+        ),
+        gauge(
+            "strongroom_scrub_bad_shards",
+            "Missing or damaged shards that this pass of scrub found.",
+            scrub.shards_bad as f64,
+        ),
+        gauge(
+            "strongroom_scrub_lost_blobs",
+            "Blobs that this pass of scrub found lost.",
+            scrub.blobs_lost as f64,
+        ),
+    ];
+    if let Some(age) = scrub.age_seconds {
+        samples.push(gauge(
+            "strongroom_scrub_age_seconds",
+            "Seconds since the last full pass of scrub ended; absent before the first.",
+            age as f64,
+        ));
+    }
+    samples
+}
+
+fn gauge(name: &'static str, help: &'static str, value: f64) -> Sample {
+    Sample {
+        name,
+        help,
+        kind: SampleKind::Gauge,
+        labels: Vec::new(),
+        value,
+    }
+}

@@ -1,0 +1,358 @@
+//! What scrub and repair share: their state as others see it, and their pace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use strongroom_base::{Clock, Timestamp, tasks};
+use strongroom_objects::records::{BlobId, JobRecord};
+use strongroom_objects::{BlobsPage, Level, Objects, Redundancy, StoredBlob};
+
+/// Content of one batch. Enough that disks read in long pieces; little enough that a stop, a new rate
+/// or a disk that goes out is heeded within seconds.
+pub const BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Most blobs that failed which the state names.
+pub const FAILED_MAX: usize = 100;
+
+/// Whether clients are served now.
+pub trait Clients: Send + Sync + 'static {
+    /// A number that grows with each request that is answered or begun.
+    fn requests(&self) -> u64;
+}
+
+/// Blobs and their bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Count {
+    pub blobs: u64,
+    pub bytes: u64,
+}
+
+impl Count {
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.blobs += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// How all blobs stand, by one walk over them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Standing {
+    /// When the walk ended.
+    pub walked: Timestamp,
+    /// By level, best first; those of no blob as well.
+    pub levels: BTreeMap<Level, Count>,
+    /// Blobs with shards missing in a zone, by its name.
+    pub zones: BTreeMap<String, Count>,
+    /// Contents in the commit log or in packs.
+    pub elsewhere: Count,
+    /// What repair can mend, by how many losses it survives.
+    pub mendable: BTreeMap<u32, Count>,
+    /// Whether segments are being refilled.
+    pub filling: bool,
+}
+
+impl Standing {
+    pub(crate) fn new() -> Self {
+        let levels = Level::ALL.map(|level| (level, Count::default()));
+        Self {
+            levels: levels.into(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn add(&mut self, page: &BlobsPage, found: &[Redundancy]) {
+        self.elsewhere.blobs += page.elsewhere.0;
+        self.elsewhere.bytes += page.elsewhere.1;
+        for (blob, one) in page.blobs.iter().zip(found) {
+            self.levels.entry(one.level).or_default().add(blob.size);
+            for zone in &one.zones {
+                self.zones
+                    .entry(zone.to_string())
+                    .or_default()
+                    .add(blob.size);
+            }
+            if is_mendable(one) {
+                self.mendable.entry(one.margin).or_default().add(blob.size);
+            }
+            self.filling |= !one.filling.is_empty();
+        }
+    }
+
+    /// Blobs and bytes in the blob store.
+    #[must_use]
+    pub fn total(&self) -> Count {
+        sum(self.levels.values())
+    }
+
+    /// Whether every blob is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let mut levels = self.levels.iter();
+        levels.all(|(level, count)| *level == Level::Full || count.blobs == 0)
+    }
+}
+
+pub(crate) fn sum<'a>(counts: impl Iterator<Item = &'a Count>) -> Count {
+    counts.fold(Count::default(), |sum, count| Count {
+        blobs: sum.blobs + count.blobs,
+        bytes: sum.bytes + count.bytes,
+    })
+}
+
+/// Whether repair can bring shards of it back and the blob be read.
+pub(crate) fn is_mendable(one: &Redundancy) -> bool {
+    one.mendable && one.level < Level::Unreachable
+}
+
+/// What repair is at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Phase {
+    /// Nothing to do, or nothing that can be done now.
+    #[default]
+    Idle,
+    /// Missing shards are made.
+    Repairing,
+    /// What was made is read back.
+    Verifying,
+}
+
+/// How far repair is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RepairState {
+    pub phase: Phase,
+    /// Of this round: repaired and verified, and in all.
+    pub done: Count,
+    pub total: Count,
+    /// Bytes of content in a second, of the last minute or so.
+    pub rate: u64,
+    /// Bound on that; 0 for none.
+    pub rate_max: u64,
+    /// Since when there are blobs that are not full; 0 when there are none.
+    pub since: Timestamp,
+    /// Blobs that could not be mended in the last round; the first of them.
+    pub failed: BTreeSet<BlobId>,
+}
+
+impl RepairState {
+    /// Seconds until the round ends, by the rate so far.
+    #[must_use]
+    pub fn seconds_left(&self) -> Option<u64> {
+        let left = self.total.bytes.saturating_sub(self.done.bytes);
+        (self.phase != Phase::Idle && self.rate > 0).then(|| left.div_ceil(self.rate))
+    }
+}
+
+/// How far scrub is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ScrubState {
+    pub job: JobRecord,
+    /// Time in which all is to be read once.
+    pub period: Duration,
+    /// Bytes of content in a second, of the last batches.
+    pub rate: u64,
+    /// Shards found bad and written anew since the process started.
+    pub bad: u64,
+    pub repaired: u64,
+}
+
+/// What the workers tell others, and what others tell them.
+#[derive(Default)]
+pub struct Upkeep {
+    state: Mutex<State>,
+    scrub_asked: AtomicBool,
+    rate_max: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    standing: Option<Standing>,
+    repair: RepairState,
+    scrub: ScrubState,
+}
+
+impl Upkeep {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+
+    /// How blobs stand; none before the first walk.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        self.lock().standing.clone()
+    }
+
+    pub(crate) fn set_standing(&self, standing: Standing) {
+        self.lock().standing = Some(standing);
+    }
+
+    /// How far repair is.
+    #[must_use]
+    pub fn repair(&self) -> RepairState {
+        let mut repair = self.lock().repair.clone();
+        repair.rate_max = self.rate_max.load(Ordering::Relaxed);
+        repair
+    }
+
+    pub(crate) fn change_repair(&self, change: impl FnOnce(&mut RepairState)) {
+        change(&mut self.lock().repair);
+    }
+
+    /// How far scrub is.
+    #[must_use]
+    pub fn scrub(&self) -> ScrubState {
+        self.lock().scrub.clone()
+    }
+
+    pub(crate) fn change_scrub(&self, change: impl FnOnce(&mut ScrubState)) {
+        change(&mut self.lock().scrub);
+    }
+
+    /// Begins a pass of scrub at once, and lets it run without pacing.
+    pub fn start_scrub(&self) {
+        self.scrub_asked.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_scrub_asked(&self) -> bool {
+        self.scrub_asked.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn scrub_done(&self) {
+        self.scrub_asked.store(false, Ordering::Release);
+    }
+
+    /// Bounds the bytes of content that repair reads in a second, from its next batch on; 0 for no
+    /// bound.
+    pub fn set_rate_max(&self, rate: u64) {
+        self.rate_max.store(rate, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rate_max(&self) -> u64 {
+        self.rate_max.load(Ordering::Relaxed)
+    }
+}
+
+/// How work yields.
+pub(crate) struct Pace {
+    pub clock: Arc<dyn Clock>,
+    pub clients: Arc<dyn Clients>,
+}
+
+/// A batch under way.
+pub(crate) struct Begun {
+    at: Duration,
+    requests: u64,
+}
+
+impl Pace {
+    pub fn begin(&self) -> Begun {
+        Begun {
+            at: self.clock.monotonic(),
+            requests: self.clients.requests(),
+        }
+    }
+
+    /// Rests after a batch of `bytes`: `share` times as long as it took when clients were served
+    /// meanwhile, and as long as `rate` (0 for none) asks for. Gives the bytes in a second.
+    pub async fn rest(&self, begun: &Begun, bytes: u64, share: f64, rate: u64) -> u64 {
+        let took = self.clock.monotonic().saturating_sub(begun.at);
+        let mut rest = Duration::ZERO;
+        if self.clients.requests() != begun.requests {
+            rest = took.mul_f64(share).min(REST_MAX);
+        }
+        if rate > 0 {
+            #[allow(clippy::cast_precision_loss)]
+            let due = Duration::from_secs_f64(bytes as f64 / rate as f64);
+            rest = rest.max(due.saturating_sub(took)).min(RATE_REST_MAX);
+        }
+        if !rest.is_zero() {
+            tasks::sleep(rest).await;
+        }
+        let took = self.clock.monotonic().saturating_sub(begun.at);
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+        bytes.saturating_mul(1000) / millis
+    }
+}
+
+/// Longest rest for clients: a disk that hung for a minute must not stop the work for another.
+const REST_MAX: Duration = Duration::from_secs(10);
+/// Longest rest for a rate, so that a bound that is lifted is heeded. A batch at 64 KiB a second.
+const RATE_REST_MAX: Duration = Duration::from_secs(1024);
+
+/// A rate over time: new figures count a quarter.
+pub(crate) const fn smoothed(before: u64, now: u64) -> u64 {
+    if before == 0 {
+        now
+    } else {
+        before - before / 4 + now / 4
+    }
+}
+
+/// Cuts blobs into batches, in order.
+pub(crate) fn batches(blobs: Vec<StoredBlob>) -> Vec<Vec<StoredBlob>> {
+    let mut batches: Vec<Vec<StoredBlob>> = Vec::new();
+    let mut size = 0;
+    for blob in blobs {
+        size += blob.size;
+        match batches.last_mut() {
+            Some(batch) if size <= BATCH_BYTES_MAX => batch.push(blob),
+            _ => {
+                size = blob.size;
+                batches.push(vec![blob]);
+            }
+        }
+    }
+    batches
+}
+
+/// What became of a batch.
+#[derive(Default)]
+pub(crate) struct Inspected {
+    pub count: Count,
+    /// Shards found missing or damaged.
+    pub bad: u64,
+    /// Of them, those written anew.
+    pub repaired: u64,
+    pub lost: u64,
+    /// Blobs that are not wholly good now.
+    pub failed: Vec<BlobId>,
+}
+
+/// Reads every shard of the blobs, repairs what is bad, and records what is lost.
+pub(crate) async fn inspect(objects: &Objects, blobs: &[StoredBlob]) -> Inspected {
+    let mut done = Inspected::default();
+    for (blob, health) in blobs.iter().zip(objects.inspect(blobs, true).await) {
+        done.count.add(blob.size);
+        match health {
+            Ok(health) => {
+                done.bad += health.shards_bad + health.shards_repaired;
+                done.repaired += health.shards_repaired;
+                if health.shards_bad == 0 && health.stripes_lost == 0 {
+                    continue;
+                }
+                done.failed.push(blob.blob);
+                if health.stripes_lost > 0 && record_lost(objects, blob).await {
+                    done.lost += 1;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(blob = %blob.blob, %error, "a blob can not be looked at");
+                done.failed.push(blob.blob);
+            }
+        }
+    }
+    done
+}
+
+/// Whether no disk that is out can help, so that the blob is lost.
+async fn record_lost(objects: &Objects, blob: &StoredBlob) -> bool {
+    let known = objects.redundancy(std::slice::from_ref(blob)).await;
+    if known.iter().any(|known| known.away) {
+        return false;
+    }
+    tracing::error!(blob = %blob.blob, bytes = blob.size, "a blob is lost: see `strongroom repair lost`");
+    if let Err(error) = objects.set_lost(blob, true).await {
+        tracing::warn!(blob = %blob.blob, %error, "a lost blob is not recorded");
+    }
+    true
+}
