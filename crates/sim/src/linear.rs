@@ -150,6 +150,11 @@ fn step(state: Option<u64>, request: &Request) -> Option<Option<u64>> {
     }
 }
 
+/// Requests of one key, a bit each.
+type Bits = Vec<u64>;
+/// The answered requests taken, and the state after them.
+type Reached = (Bits, Option<u64>);
+
 /// The search for an order of the requests of one key.
 struct Search<'a> {
     requests: &'a [&'a Request],
@@ -161,7 +166,7 @@ struct Search<'a> {
     unknown: Vec<u64>,
     /// For the answered requests taken and the state after them: the unanswered ones taken as well.
     /// Who took more of them can do less from there.
-    tried: HashMap<(Vec<u64>, Option<u64>), Vec<Vec<u64>>>,
+    tried: HashMap<Reached, Vec<Bits>>,
     longest: Vec<usize>,
 }
 

@@ -221,7 +221,7 @@ fn a_history_of_hundreds_of_requests_with_many_unanswered_is_checked() {
     let mut history = Vec::new();
     for n in 0..400u64 {
         let now = n * 10;
-        let outcome = if n % 9 == 0 { Unknown } else { Done };
+        let outcome = if n.is_multiple_of(9) { Unknown } else { Done };
         history.push(at(Put(n), outcome, now, now + 4));
         if outcome == Done {
             history.push(at(Get, Found(Some(n)), now + 5, now + 6));

@@ -47,7 +47,7 @@ struct Shared {
 }
 
 fn value_bytes(value: u64) -> Bytes {
-    let base = if value % 3 == 0 {
+    let base = if value.is_multiple_of(3) {
         LARGE_BYTES
     } else {
         SMALL_BYTES
