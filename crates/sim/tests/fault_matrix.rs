@@ -237,8 +237,8 @@ const OPEN: [(Kind, Structure, Operation, &str); 7] = [
     ),
 ];
 const SEGMENTS_HANG: &str =
-    "a disk with a log whose segments alone hang is not noticed: its log still answers";
-const START_HANGS: &str = "a start waits for a disk that hangs";
+    "does not end when the segments alone hang of a disk that has a log too; why is not known";
+const START_HANGS: &str = "a start on a disk that hangs does not end; where it waits is not known";
 const SWAPPED_BACK: &str =
     "disks that were swapped, used, and put back as they were: not every shard is rewritten";
 
