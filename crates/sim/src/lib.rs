@@ -19,11 +19,8 @@ mod crash;
 mod disk;
 mod engine;
 mod fault;
-<<<<<<< Updated upstream
-mod linear;
-=======
 mod figure;
->>>>>>> Stashed changes
+mod linear;
 mod state;
 mod sweep;
 mod topology;
@@ -34,11 +31,8 @@ mod world;
 pub use crash::{CrashStates, Replay, Variant};
 pub use engine::{Engine, EngineParts};
 pub use fault::{Fault, FaultId, FaultKind, OpKind};
-<<<<<<< Updated upstream
-pub use linear::{Action, Outcome, Request, Violation, check_history, reads_of_list};
-=======
 pub use figure::print_figure;
->>>>>>> Stashed changes
+pub use linear::{Action, Outcome, Request, Violation, check_history, reads_of_list};
 pub use sweep::{CrashPoint, SweepReport, scaled, sweep};
 pub use topology::{TOPOLOGIES, Topology};
 pub use trace::{Event, Trace};
