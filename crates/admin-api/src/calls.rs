@@ -99,6 +99,11 @@ calls! {
     /// The disks, zone by zone.
     GET "/v1/disks" => disks(NoParameters) -> Disks;
 
+    /// What the store stands on: the code of new blobs, and which folders share a device.
+    ///
+    /// Devices are looked up in the system anew at each call. What is missing there is absent.
+    GET "/v1/topology" => topology(NoParameters) -> Topology;
+
     /// A page of the buckets, in the order of their names, with what each holds.
     ///
     /// The counts are kept by the commits that change them: each bucket's are exact, and asking

@@ -29,7 +29,7 @@ pub use router::{Admin, router};
 pub use service::AdminService;
 pub use status::StoreSource;
 pub use strongroom_admin_api::{
-    DiskStatus, EngineStatus, LevelCount, RepairPhase, RepairStatus, ScrubStatus, Status,
-    ZoneMissing, ZoneStatus,
+    DiskStatus, DiskTopology, EngineStatus, LevelCount, RepairPhase, RepairStatus, ScrubStatus,
+    Status, Topology, ZoneMissing, ZoneStatus, ZoneTopology,
 };
 pub use upkeep::UpkeepSource;

@@ -11,8 +11,8 @@ use strongroom_admin_api::{
     AbortUploadRequest, AbortUploadsRequest, Aborted, AdminApi, ApiError, BUCKETS_PAGE_DEFAULT,
     BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest, BucketsRequest, DiskInZone, Disks,
     ErrorCode, LostPage, LostRequest, NoParameters, ObjectPlaces, PARTS_PAGE_MAX, RepairSetRequest,
-    RepairStatus, Result, ScrubStatus, Status, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX, Upload,
-    UploadPage, UploadsRequest, VERIFY_PARTS_MAX, WhereRequest, ZoneSummary, Zones,
+    RepairStatus, Result, ScrubStatus, Status, Topology, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX,
+    Upload, UploadPage, UploadsRequest, VERIFY_PARTS_MAX, WhereRequest, ZoneSummary, Zones,
 };
 use strongroom_base::{Clock, Timestamp, tasks};
 use strongroom_objects::{
@@ -88,6 +88,12 @@ impl AdminApi for AdminService {
             }));
         }
         Ok(Disks { disks })
+    }
+
+    async fn topology(&self, _: NoParameters) -> Result<Topology> {
+        let source = Arc::clone(&self.source);
+        let found = tasks::blocking(move || source.topology()).await;
+        found.ok_or_else(|| ApiError::new(ErrorCode::Unavailable, "the store is being opened"))
     }
 
     async fn buckets(&self, request: BucketsRequest) -> Result<BucketPage> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_admin_api::Status;
+use strongroom_admin_api::{Status, Topology};
 use strongroom_objects::Objects;
 
 use crate::upkeep::UpkeepSource;
@@ -11,6 +11,9 @@ use crate::upkeep::UpkeepSource;
 pub trait StoreSource: Send + Sync + 'static {
     /// The status as it is now. May touch disks (free space): called off the request threads.
     fn status(&self) -> Status;
+
+    /// What the store stands on, once it is open. Touches disks: called off the request threads.
+    fn topology(&self) -> Option<Topology>;
 
     /// The domain, once the store is open.
     fn objects(&self) -> Option<Objects>;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use strongroom_admin_api::CALLS;
 use strongroom_admin_server::{
     Admin, AdminService, DiskStatus, EngineStatus, Health, MetricSource, RepairStatus,
-    RootCredentials, Sample, SampleKind, ScrubStatus, Status, StoreSource, UpkeepSource,
+    RootCredentials, Sample, SampleKind, ScrubStatus, Status, StoreSource, Topology, UpkeepSource,
     ZoneStatus, basic_authorization, router,
 };
 use strongroom_base::{ManualClock, SeededRandom, Timestamp};
@@ -82,6 +82,10 @@ impl StoreSource for Process {
             store: self.0.as_ref().map(|_| store),
             ..Status::default()
         }
+    }
+
+    fn topology(&self) -> Option<Topology> {
+        self.0.as_ref().map(|_| Topology::default())
     }
 
     fn objects(&self) -> Option<Objects> {

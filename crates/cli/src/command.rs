@@ -5,13 +5,20 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::doctor::Doctor;
 use crate::target::Endpoint;
+use crate::top::Top;
 
 /// What a running store can be asked.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Ask a running store how it is
     Status(Connect),
+    /// Look for what is wrong or will be, and say what to do
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(Doctor),
+    /// Show the store live in the terminal
+    Top(Top),
     /// List the zones with their space
     Zones(Connect),
     /// List the disks with their space
@@ -37,6 +44,8 @@ impl Command {
     pub const fn connect(&self) -> &Connect {
         match self {
             Self::Status(connect) | Self::Zones(connect) | Self::Disks(connect) => connect,
+            Self::Doctor(flags) => &flags.connect,
+            Self::Top(flags) => &flags.connect,
             Self::Buckets(flags) => &flags.connect,
             Self::Bucket(flags) => &flags.connect,
             Self::Uploads(flags) => &flags.connect,
@@ -240,8 +249,16 @@ Examples:
   strongroom uploads --bucket backups --abort 1878fe3a...
   strongroom uploads --abort-older-than 7d";
 
+const DOCTOR_HELP: &str = "\
+Exit codes, for monitoring: 0 nothing to do; 1 a warning; 2 act now (or a flag is wrong, with nothing
+on standard output); 4 the server gave no answer. What it computes is told in docs/durability.md.
+
+Examples:
+  strongroom doctor
+  strongroom doctor --afr 3% --repair-time 12h --zone-loss 0.0001";
+
 /// A whole number with a unit.
-fn age(text: &str) -> Result<Duration, String> {
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
     let bad = || format!("`{text}` is no time: write a whole number and s, m, h or d, such as 7d");
     let (number, unit) = text
         .split_at_checked(text.len().saturating_sub(1))

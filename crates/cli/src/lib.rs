@@ -3,7 +3,7 @@
 //! People look at a store when something is wrong, and scripts look at it all day. Both get the
 //! same calls: tables for people, with `--json` the answer as the server gave it.
 //!
-//! Exit codes, which scripts may rely on:
+//! Exit codes, which scripts may rely on (`doctor` has its own for what it finds):
 //! - 0: done.
 //! - 1: the server refused or failed; the sentence on standard error says why.
 //! - 2: a flag or setting is wrong; nothing was asked.
@@ -19,6 +19,7 @@
 
 mod buckets;
 mod command;
+mod doctor;
 mod http_transport;
 mod pinned;
 mod place;
@@ -26,6 +27,7 @@ mod show;
 mod status;
 mod target;
 mod tls;
+mod top;
 mod upkeep;
 mod uploads;
 
@@ -75,11 +77,19 @@ fn refusal(error: &ApiError) -> String {
 /// The calls of the server a command was pointed at.
 type Admin = Client<HttpTransport>;
 
+/// What a command prints, and what the process ends with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    pub text: String,
+    /// 0 but for commands that say by it what they found.
+    pub exit_code: u8,
+}
+
 /// Runs a command and gives what it prints.
 ///
 /// # Errors
 /// Each with its exit code.
-pub fn run(command: &Command, target: &Target) -> Result<String, CliError> {
+pub fn run(command: &Command, target: &Target) -> Result<Answer, CliError> {
     let admin = Client::new(HttpTransport::new(target)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -87,7 +97,9 @@ pub fn run(command: &Command, target: &Target) -> Result<String, CliError> {
         .map_err(|error| CliError::NoAnswer(format!("cannot start: {error}")))?;
     let json = command.connect().json;
     runtime.block_on(async {
-        match command {
+        let text = match command {
+            Command::Doctor(flags) => return doctor::doctor(&admin, flags).await,
+            Command::Top(flags) => top::top(&admin, flags).await,
             Command::Status(_) => status::status(&admin, json).await,
             Command::Zones(_) => status::zones(&admin, json).await,
             Command::Disks(_) => status::disks(&admin, json).await,
@@ -97,7 +109,8 @@ pub fn run(command: &Command, target: &Target) -> Result<String, CliError> {
             Command::Where(flags) => place::place(&admin, flags).await,
             Command::Scrub(flags) => upkeep::scrub(&admin, flags).await,
             Command::Repair(flags) => upkeep::repair(&admin, flags).await,
-        }
+        };
+        text.map(|text| Answer { text, exit_code: 0 })
     })
 }
 

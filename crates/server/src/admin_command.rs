@@ -1,6 +1,7 @@
 //! The commands that ask a running server: finds where it is and its credentials, then hands over.
 
 use std::io::Write;
+use std::process::ExitCode;
 
 use strongroom_cli::{Command, Connect, Endpoint, Target, Trust};
 
@@ -9,11 +10,11 @@ use crate::credentials;
 use crate::screen::reachable;
 use crate::settings::{BadSettings, Layer, Settings, process_environment};
 
-/// Runs the command.
+/// Runs the command. What the process ends with.
 ///
 /// # Errors
 /// Wrong settings; what the command ends with.
-pub fn run(command: &Command) -> Result<(), Failure> {
+pub fn run(command: &Command) -> Result<ExitCode, Failure> {
     let environment = process_environment();
     let connect = command.connect();
     let settings = Settings::resolve(layer(connect)?, connect.config.as_deref(), &environment)?;
@@ -34,10 +35,10 @@ pub fn run(command: &Command) -> Result<(), Failure> {
             target.endpoint
         );
     }
-    let text = strongroom_cli::run(command, &target)?;
+    let answer = strongroom_cli::run(command, &target)?;
     // Whoever reads may have gone away, as `head` does.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(())
+    let _ = std::io::stdout().write_all(answer.text.as_bytes());
+    Ok(ExitCode::from(answer.exit_code))
 }
 
 /// The port of the server with these settings. It speaks TLS when the settings or the flags name

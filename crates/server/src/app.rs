@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use strongroom_admin_server::{
-    EngineStatus, Health, MetricSource, Sample, Status, StoreSource, UpkeepSource,
+    EngineStatus, Health, MetricSource, Sample, Status, StoreSource, Topology, UpkeepSource,
 };
 use strongroom_base::Clock;
 use strongroom_objects::Objects;
@@ -29,6 +29,8 @@ pub trait Engine: Send + Sync + 'static {
     fn status(&self) -> EngineStatus;
     /// Adds free space to `status`. May wait for disks, for a bounded time.
     fn measure_space(&self, status: &mut EngineStatus);
+    /// What it stands on. Touches disks.
+    fn topology(&self) -> Topology;
     /// Its figures. Must not block.
     fn samples(&self) -> Vec<Sample>;
     /// Ends background work and records the acknowledged position. Called once, after the last
@@ -119,6 +121,14 @@ impl StoreSource for App {
         self.opened
             .get()
             .map(|opened| Arc::clone(&opened.upkeep) as _)
+    }
+
+    fn topology(&self) -> Option<Topology> {
+        let opened = self.opened.get()?;
+        Some(Topology {
+            time_unix_seconds: self.clock.now().seconds(),
+            ..opened.engine.topology()
+        })
     }
 
     fn status(&self) -> Status {

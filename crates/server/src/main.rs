@@ -11,6 +11,7 @@ mod app;
 mod cli;
 mod count_stream;
 mod credentials;
+mod devices;
 mod figure;
 mod front;
 mod http_port;
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
         },
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "strongroom: {failure}");
             match failure {
@@ -77,9 +78,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: cli::Command) -> Result<(), Failure> {
+fn run(command: cli::Command) -> Result<ExitCode, Failure> {
     match command {
-        cli::Command::Server(flags) => server_command::run(*flags),
+        cli::Command::Server(flags) => server_command::run(*flags).map(|()| ExitCode::SUCCESS),
         cli::Command::Admin(command) => admin_command::run(&command),
         cli::Command::Version => {
             let _ = writeln!(
@@ -87,7 +88,7 @@ fn run(command: cli::Command) -> Result<(), Failure> {
                 "strongroom {}",
                 env!("CARGO_PKG_VERSION")
             );
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     }
 }

@@ -25,6 +25,7 @@ use strongroom_workers::{
 use strongroom_zones::{DiskHandle, DiskSpec, MemberIndex, OpenOptions, OpenStore, Store};
 
 use crate::app::{App, Engine, Opened};
+use crate::devices::{self, System};
 use crate::figure::Figure;
 use crate::front::{Answering, S3};
 use crate::http_port::Body;
@@ -91,7 +92,7 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         objects.clone(),
         Arc::new(ZoneRedundancy {
             meta: Arc::clone(&meta),
-            blobs,
+            blobs: Arc::clone(&blobs),
         }),
         Arc::clone(&parts.clock),
         RespreadSettings::default(),
@@ -121,6 +122,7 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
     let engine = ZoneEngine {
         store,
         meta,
+        blobs,
         spaces,
         reduced: reduced(objects.clone()),
         swept,
@@ -291,6 +293,7 @@ fn spaces(disks: &[Arc<DiskHandle>]) -> Vec<Figure<(u64, u64)>> {
 struct ZoneEngine {
     store: Store,
     meta: Arc<LsmMeta>,
+    blobs: Arc<ZoneBlobs>,
     /// Bytes free and in all, of each disk in the order of the disks.
     spaces: Vec<Figure<(u64, u64)>>,
     reduced: Figure<u64>,
@@ -384,6 +387,20 @@ impl Engine for ZoneEngine {
                 (shown.bytes_free, shown.bytes_total) = space.unzip();
             }
         }
+    }
+
+    fn topology(&self) -> strongroom_admin_server::Topology {
+        let disks = self
+            .disks()
+            .iter()
+            .map(|disk| (disk.zone.as_str(), disk.name.as_str()));
+        let zones = self
+            .store
+            .opened()
+            .zones
+            .iter()
+            .map(|zone| zone.name.as_str());
+        devices::topology(&System::default(), self.blobs.code(), zones, disks)
     }
 
     fn samples(&self) -> Vec<Sample> {

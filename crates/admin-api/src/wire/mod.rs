@@ -5,6 +5,7 @@
 mod bucket;
 mod place;
 mod status;
+mod topology;
 mod upkeep;
 mod upload;
 
@@ -19,6 +20,7 @@ pub use status::{
     DiskInZone, DiskStatus, Disks, EngineStatus, NoParameters, Status, ZoneStatus, ZoneSummary,
     Zones,
 };
+pub use topology::{DiskTopology, Topology, ZoneTopology};
 pub use upkeep::{
     LOST_PAGE_DEFAULT, LOST_PAGE_MAX, LevelCount, Lost, LostPage, LostRequest, REPAIR_RATE_MIN,
     RepairPhase, RepairSetRequest, RepairStatus, ScrubStatus, ZoneMissing,
