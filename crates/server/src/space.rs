@@ -18,7 +18,10 @@ const FREE_BYTES_MIN: u64 = 512 * 1024 * 1024;
 const FREE_PART_MIN: u64 = 20;
 
 /// The space of each disk, asked on a thread of its own: a disk that hangs is passed over.
-pub struct DiskSpace(Vec<(Arc<DiskHandle>, Figure<(u64, u64)>)>);
+pub struct DiskSpace(Vec<(Arc<DiskHandle>, Figure<FreeAndTotal>)>);
+
+/// Bytes free on a disk, and in all.
+type FreeAndTotal = (u64, u64);
 
 impl DiskSpace {
     /// The space of `disks`, those in service.
