@@ -74,20 +74,17 @@ impl Queued {
 pub(crate) struct Lanes {
     pub disks: Arc<Disks>,
     writers: Mutex<HashMap<DiskId, Arc<Lane>>>,
-    readers: HashMap<DiskId, Arc<Semaphore>>,
+    readers: Mutex<HashMap<DiskId, Arc<Semaphore>>>,
     /// How long reads take, and which disks are set aside.
     pub pace: Pace,
 }
 
 impl Lanes {
     pub(crate) fn new(disks: Arc<Disks>) -> Self {
-        let reader =
-            |disk: &Arc<DiskHandle>| (disk.id, Arc::new(Semaphore::new(READS_PER_DISK_MAX)));
-        let readers = disks.all().iter().map(reader).collect();
         Self {
             disks,
             writers: Mutex::default(),
-            readers,
+            readers: Mutex::default(),
             pace: Pace::default(),
         }
     }
@@ -116,7 +113,11 @@ impl Lanes {
 
     /// Room for one read of the disk.
     pub(crate) async fn read_permit(&self, disk: DiskId) -> Option<OwnedSemaphorePermit> {
-        let permits = Arc::clone(self.readers.get(&disk)?);
+        let permits = {
+            let mut readers = self.readers.lock().expect("no holder panics");
+            let new = || Arc::new(Semaphore::new(READS_PER_DISK_MAX));
+            Arc::clone(readers.entry(disk).or_insert_with(new))
+        };
         permits.acquire_owned().await.ok()
     }
 

@@ -123,12 +123,27 @@ impl Store {
                 None => {}
             }
         }
+        home.header = home.header.map(|header| self.rehomed(header));
         let belongs = |(shard, found): (usize, &Vec<Source>)| match &home.header {
             Some(header) => self.disks.find(header.disks[shard]).cloned(),
             None => found.first().map(|source| Arc::clone(&source.disk)),
         };
         home.disks = sources.iter().enumerate().map(belongs).collect();
         Ok(home)
+    }
+
+    /// The header with the disks that have the places of those that were replaced. The sequence
+    /// grows with each, so that what is written with it is newer than what it was made from.
+    fn rehomed(&self, mut header: SegmentHeader) -> SegmentHeader {
+        for disk in &mut header.disks {
+            if let Some(home) = self.disks.find_home(*disk)
+                && home.id != *disk
+            {
+                *disk = home.id;
+                header.sequence += 1;
+            }
+        }
+        header
     }
 
     /// The header of a segment; `None` when there is no such file.
