@@ -7,6 +7,7 @@
 //! Not here yet: lifecycle. Replication and inventory come with their rules.
 
 pub mod mend;
+pub mod pack;
 pub mod respread;
 pub mod scrub;
 pub mod sweep;
@@ -14,6 +15,7 @@ pub mod upkeep;
 mod worker;
 
 pub use mend::{Mender, Settings as MendSettings};
+pub use pack::{Packer, PackerCounters, Settings as PackSettings};
 pub use respread::{Redundancy, Respreader, Settings as RespreadSettings};
 pub use scrub::{LogCheck, LogChecked, Scrubber, Settings as ScrubSettings};
 pub use sweep::{Settings as SweepSettings, Space, SpaceNow, Sweeper};
