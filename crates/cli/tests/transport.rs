@@ -64,7 +64,7 @@ fn a_command_sends_its_call_with_the_credentials_and_shows_the_answer() {
         )
     });
     let command = command(&["buckets", "--prefix", "b c"]);
-    let text = run(&command, &target(address, false)).unwrap();
+    let text = run(&command, &target(address, false)).unwrap().text;
     let asked = server.join().unwrap();
     assert!(
         asked.starts_with("GET /v1/buckets?prefix=b+c&limit=1000 HTTP/1.1\r\n"),
@@ -147,7 +147,7 @@ fn a_server_behind_tls_is_asked_when_its_certificate_is_named() {
         trust: Trust::Authorities(server.ca.clone()),
         ..target(server.address, true)
     };
-    let text = run(&command(&["zones", "--json"]), &trusting).unwrap();
+    let text = run(&command(&["zones", "--json"]), &trusting).unwrap().text;
     assert_eq!(text, "{\n  \"zones\": []\n}\n");
     // The very certificate is as good, whatever the server is called.
     let mut pinning = Target {
