@@ -165,7 +165,7 @@ def test_scrub_finds_flipped_bits_and_mends_them_before_the_next_fault(store):
     assert read_all(server.client(), "objects") == expected
 
 
-# AZ27, AZ16
+# AZ27
 def test_a_lost_object_is_listed_answers_its_error_and_can_be_overwritten_and_deleted(store):
     server, zones = store
     server.expect_errors("is lost")
