@@ -98,6 +98,15 @@ impl Rig {
     }
 }
 
+/// A test that fails while disks hang must end all the same: threads wait in them.
+impl Drop for Rig {
+    fn drop(&mut self) {
+        for disk in &self.disks {
+            disk.set_faults(|faults| (faults.reads_hang, faults.writes_hang) = (false, false));
+        }
+    }
+}
+
 impl Opened {
     /// The handle of the rig's disk `index`.
     pub fn handle(&self, index: usize) -> &Arc<DiskHandle> {
