@@ -23,6 +23,8 @@ use crate::request_metrics::RequestMetrics;
 pub struct ServerUpkeep {
     upkeep: Arc<Upkeep>,
     clock: Arc<dyn Clock>,
+    /// Names of all zones, for metrics that are 0.
+    zones: Vec<String>,
 }
 
 /// The commit log, for scrub.
@@ -65,6 +67,7 @@ impl ServerUpkeep {
         clock: &Arc<dyn Clock>,
         metrics: &RequestMetrics,
         log: LogReader,
+        zones: Vec<String>,
         scrub_period: Duration,
     ) -> (Arc<Self>, Vec<Worker>) {
         let upkeep: Arc<Upkeep> = Arc::default();
@@ -92,14 +95,19 @@ impl ServerUpkeep {
             Worker::start("scrub", scrubber.run()),
         ];
         let clock = Arc::clone(clock);
-        (Arc::new(Self { upkeep, clock }), workers)
+        let shared = Self {
+            upkeep,
+            clock,
+            zones,
+        };
+        (Arc::new(shared), workers)
     }
 
     /// Its figures.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
         let (repair, scrub) = (self.repair(), self.scrub());
-        let mut samples = redundancy_samples(&repair);
+        let mut samples = redundancy_samples(&repair, &self.zones);
         samples.extend(work_samples(&repair, &scrub));
         samples
     }
@@ -189,7 +197,7 @@ impl UpkeepSource for ServerUpkeep {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn redundancy_samples(repair: &RepairStatus) -> Vec<Sample> {
+fn redundancy_samples(repair: &RepairStatus, zones: &[String]) -> Vec<Sample> {
     let mut samples = Vec::new();
     for level in &repair.levels {
         let labels = || vec![("level", level.level.clone())];
@@ -210,13 +218,14 @@ fn redundancy_samples(repair: &RepairStatus) -> Vec<Sample> {
             )
         });
     }
-    for zone in &repair.zones {
+    for zone in zones.iter().filter(|_| repair.walked.is_some()) {
+        let missing = repair.zones.iter().find(|missing| missing.zone == *zone);
         samples.push(Sample {
-            labels: vec![("zone", zone.zone.clone())],
+            labels: vec![("zone", zone.clone())],
             ..gauge(
                 "strongroom_redundancy_missing_blobs",
-                "Blobs with shards missing in the zone; no sample without any.",
-                zone.blobs as f64,
+                "Blobs with shards missing in the zone.",
+                missing.map_or(0, |missing| missing.blobs) as f64,
             )
         });
     }

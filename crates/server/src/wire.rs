@@ -102,6 +102,11 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         &parts.clock,
         &parts.metrics,
         store.reader(),
+        settings
+            .zones
+            .iter()
+            .map(|zone| zone.name.clone())
+            .collect(),
         settings.scrub_period,
     );
     let spaces = spaces(store.opened().disks.all());
