@@ -31,7 +31,7 @@ pub trait Engine: Send + Sync + 'static {
     fn measure_space(&self, status: &mut EngineStatus);
     /// What it stands on. Touches disks.
     fn topology(&self) -> Topology;
-    /// Its figures. Must not block.
+    /// Its figures. May wait for the index, for a bounded time.
     fn samples(&self) -> Vec<Sample>;
     /// Ends background work and records the acknowledged position. Called once, after the last
     /// request; may wait for disks.

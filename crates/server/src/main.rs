@@ -16,6 +16,7 @@ mod figure;
 mod front;
 mod http_port;
 mod logging;
+mod packing;
 mod port_metrics;
 mod ports;
 mod private_file;

@@ -29,6 +29,7 @@ use crate::devices::{self, System};
 use crate::figure::Figure;
 use crate::front::{Answering, S3};
 use crate::http_port::Body;
+use crate::packing::Packing;
 use crate::request_metrics::RequestMetrics;
 use crate::settings::Settings;
 use crate::space::{DiskSpace, SweepFigures};
@@ -109,6 +110,12 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
             .collect(),
         settings.scrub_period,
     );
+    let packing = Packing::start(
+        &objects,
+        &parts.clock,
+        store.reader(),
+        settings.pack_log_size_bytes,
+    );
     let spaces = spaces(store.opened().disks.all());
     let sweeper = Sweeper::new(
         objects.clone(),
@@ -132,6 +139,7 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         reduced: reduced(objects.clone()),
         swept,
         workers: Mutex::new(workers),
+        packing,
     };
     let usage = UsageFigure::new(objects.clone(), settings.metrics_buckets_max);
     let s3 = front(settings, parts, objects.clone());
@@ -304,6 +312,7 @@ struct ZoneEngine {
     reduced: Figure<u64>,
     swept: SweepFigures,
     workers: Mutex<Vec<Worker>>,
+    packing: Packing,
 }
 
 impl ZoneEngine {
@@ -420,7 +429,8 @@ impl Engine for ZoneEngine {
             labels: Vec::new(),
             value: sample.value,
         });
-        samples.chain(self.swept.samples()).collect()
+        let samples = samples.chain(self.swept.samples());
+        samples.chain(self.packing.samples()).collect()
     }
 
     fn stop(&self) {
@@ -428,6 +438,7 @@ impl Engine for ZoneEngine {
         for worker in workers {
             futures::executor::block_on(worker.stop());
         }
+        self.packing.stop();
         self.meta.stop();
     }
 }

@@ -187,7 +187,14 @@ impl Packer {
 
     /// A round, if the log is large enough for one.
     async fn turn(&self, pace: &mut Pace) -> Result<()> {
-        let extent = self.objects.log_extent().await?;
+        let extent = match self.objects.log_extent().await {
+            Ok(extent) => extent,
+            Err(error) => {
+                // The store is starting, or away: no round has begun that could fail.
+                tracing::debug!(%error, "the size of the log is not known");
+                return Ok(());
+            }
+        };
         if !pace.is_due(extent.bytes) || extent.newest < extent.first {
             return Ok(());
         }

@@ -150,6 +150,10 @@ pub struct Layer {
     /// Time in which everything that is stored is read once and checked [default: 14d]
     #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
     pub scrub_period: Option<Span>,
+    /// Size of the commit log that starts the packing of small objects: they move out of it, and the
+    /// log below is given back [default: 256MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "How it behaves")]
+    pub pack_log_size: Option<Size>,
     /// How long requests in progress may take to end once the server is told to stop
     /// [default: 30s]
     #[arg(long, value_name = "TIME", help_heading = "How it behaves")]
@@ -224,6 +228,8 @@ pub struct Settings {
     pub hold_back_size: Option<u64>,
     /// Time in which everything is read once.
     pub scrub_period: Duration,
+    /// Size of the log that starts packing.
+    pub pack_log_size_bytes: u64,
     /// How long a drain may take.
     pub drain_deadline: Duration,
     /// How long a connection may be idle between requests.
@@ -320,6 +326,11 @@ impl Settings {
             hold_back: seconds(layer.hold_back, 24 * 3600),
             hold_back_size: layer.hold_back_size.map(|size| size.0),
             scrub_period: seconds(layer.scrub_period, 14 * 24 * 60 * 60),
+            pack_log_size_bytes: layer
+                .pack_log_size
+                .map_or(strongroom_workers::pack::LOG_SIZE_BYTES_DEFAULT, |size| {
+                    size.0
+                }),
             drain_deadline: seconds(layer.drain_deadline, 30),
             idle_max: seconds(layer.idle_max, 60),
             head_deadline: seconds(layer.head_deadline, 30),
@@ -371,6 +382,11 @@ impl Settings {
         self.check_limits()?;
         if self.scrub_period < Duration::from_secs(60 * 60) {
             return bad("scrub_period is below an hour: give it time, such as 14d".to_owned());
+        }
+        if self.pack_log_size_bytes < strongroom_workers::pack::LOG_SIZE_BYTES_MIN {
+            return bad(
+                "pack_log_size is too small for a round to pay: use at least 1MiB".to_owned(),
+            );
         }
         if self.commit_deadline.is_zero() {
             return bad("commit_deadline is zero: give writes some time, such as 10s".to_owned());
@@ -504,6 +520,7 @@ impl Layer {
             hold_back: self.hold_back.or(below.hold_back),
             hold_back_size: self.hold_back_size.or(below.hold_back_size),
             scrub_period: self.scrub_period.or(below.scrub_period),
+            pack_log_size: self.pack_log_size.or(below.pack_log_size),
             drain_deadline: self.drain_deadline.or(below.drain_deadline),
             idle_max: self.idle_max.or(below.idle_max),
             head_deadline: self.head_deadline.or(below.head_deadline),
