@@ -58,13 +58,14 @@ fn follow(state: &State, slot: &Arc<ViewSlot>, log: &LogReader) {
     let mut failures = 0;
     while !state.is_stopping() && slot.is_usable() {
         let next = slot.applied.load(Ordering::Acquire) + 1;
-        let is_held = next > slot.hold.load(Ordering::Acquire);
+        let held = || next > slot.hold.load(Ordering::Acquire);
+        let is_held = held();
         slot.resting.store(is_held, Ordering::Release);
         if is_held {
             tasks::sleep_thread(HOLD_POLL);
             continue;
         }
-        let (recent, head) = state.wait_for(next, IDLE);
+        let (recent, head) = state.wait_for(next, IDLE, held);
         match step(state, slot, log, next, recent, head) {
             Ok(()) => failures = 0,
             Err(StepError::View(error)) => state.view_broke(slot, &error.0),

@@ -151,11 +151,18 @@ impl State {
         self.grown.notify_all();
     }
 
-    /// Waits until batch `number` is acknowledged, or a moment passed. What there is then: the
-    /// recent batches from it on, or the head when they must be read from the log.
-    pub fn wait_for(&self, number: u64, limit: Duration) -> (Vec<Applied>, u64) {
+    /// Waits until batch `number` is acknowledged, `is_over` (whoever makes it so calls
+    /// [`Self::wake_all`]), or a moment passed. What there is then: the recent batches from it on, or
+    /// the head when they must be read from the log.
+    pub fn wait_for(
+        &self,
+        number: u64,
+        limit: Duration,
+        is_over: impl Fn() -> bool,
+    ) -> (Vec<Applied>, u64) {
         let recent = self.recent.lock().expect("no holder panics");
-        let waiting = |recent: &mut Recent| recent.head < number && !self.is_stopping();
+        let waiting =
+            |recent: &mut Recent| recent.head < number && !self.is_stopping() && !is_over();
         let (recent, _) =
             (self.grown.wait_timeout_while(recent, limit, waiting)).expect("no holder panics");
         let mut next = number;

@@ -171,6 +171,8 @@ impl TrimRound<'_> {
             for slot in slots {
                 slot.hold.store(number, Ordering::Release);
             }
+            // Those that wait for a batch would rest only once their wait is over.
+            self.state.wake_all();
             let stands = |slot: &Arc<ViewSlot>| {
                 slot.resting.load(Ordering::Acquire) && applied(slot) == number
             };
