@@ -330,10 +330,13 @@ fn pieces(stripes: Vec<(usize, Stripe)>) -> Vec<Piece> {
                 &piece.stripes[0].1,
                 &piece.stripes[piece.stripes.len() - 1].1,
             );
+            // Offsets of two groups have nothing to do with each other.
+            if first.group != stripe.group {
+                return false;
+            }
             let last_end = last.offset + last.shard_size() as u64;
             let span = stripe.offset + stripe.shard_size() as u64 - first.offset;
-            first.group == stripe.group
-                && stripe.offset >= last_end
+            stripe.offset >= last_end
                 && stripe.offset - last_end <= GAP_BYTES_MAX
                 && span * stripe.shard_count() as u64 <= PIECE_BYTES_MAX
         };
@@ -378,5 +381,40 @@ fn add(answer: &mut Result<Health>, more: Result<Health>) {
         }
         (Ok(_), Err(error)) => *answer = Err(error),
         (Err(_), _) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stripe(group: u8, offset: u64) -> (usize, Stripe) {
+        let stripe = Stripe {
+            group: GroupId([group; 16]),
+            data_count: 2,
+            parity_count: 1,
+            offset,
+            index: 0,
+            start: 0,
+            bytes: 8192,
+            shard_payload: 4096,
+            run: 1,
+            nonce: 1,
+        };
+        (0, stripe)
+    }
+
+    #[test]
+    fn neighbours_of_one_group_are_one_piece_and_another_group_begins_anew() {
+        let far = 8 * 1024 * 1024;
+        let sorted = vec![
+            stripe(1, 4096),
+            stripe(1, far),
+            stripe(1, far + 8192),
+            // A group of smaller offsets after one of larger.
+            stripe(2, 4096),
+        ];
+        let counts: Vec<usize> = pieces(sorted).iter().map(|p| p.stripes.len()).collect();
+        assert_eq!(counts, [1, 2, 1]);
     }
 }
