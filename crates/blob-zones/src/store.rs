@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use strongroom_base::{Clock, Random, tasks};
 use strongroom_zones::{DiskHandle, DiskId, Disks, StoreId};
@@ -47,6 +49,10 @@ pub(crate) struct Repairs {
     pub running: bool,
 }
 
+/// How long a start waits for the next disk to list its segments: as long as a disk may take for a
+/// write before it counts as hung.
+const SCAN_WAIT: Duration = Duration::from_secs(3);
+
 /// A disk on which a shard was seen.
 #[derive(Clone)]
 pub(crate) struct Source {
@@ -61,10 +67,22 @@ impl Source {
 }
 
 impl Store {
-    /// Lists the segments of all disks that can be listed.
-    pub(crate) fn scan_all(&self) {
+    /// Lists the segments of all disks that can be listed, at once. One that hangs is not waited for
+    /// once nobody has answered for [`SCAN_WAIT`]: its thread adds what it finds when it finds it.
+    pub(crate) fn scan_all(self: &Arc<Self>) {
+        let (done, answers) = channel();
+        let mut waiting = 0;
         for disk in self.disks.all() {
-            self.scan_disk(disk);
+            let (store, disk, done) = (Arc::clone(self), Arc::clone(disk), done.clone());
+            let name = format!("segments of {}", disk.name);
+            tasks::spawn_thread(&name, move || {
+                store.scan_disk(&disk);
+                let _ = done.send(());
+            });
+            waiting += 1;
+        }
+        while waiting > 0 && answers.recv_timeout(SCAN_WAIT).is_ok() {
+            waiting -= 1;
         }
     }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use strongroom_base::{DiskRef, Random, tasks};
@@ -106,7 +107,10 @@ pub fn open(
     check_specs(specs)?;
     let mut waited = Duration::ZERO;
     let found = loop {
-        let found = look(specs)?;
+        let (found, hangs) = look(specs, options.hang_limit)?;
+        if hangs {
+            waited += options.hang_limit;
+        }
         let formed = found.iter().any(is_formed);
         let missing = found.iter().any(|f| !matches!(f, Found::Superblock(_)));
         if !formed || !missing || waited >= options.member_wait {
@@ -142,8 +146,25 @@ fn check_specs(specs: &[DiskSpec]) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn look(specs: &[DiskSpec]) -> Result<Vec<Found>, OpenError> {
-    specs.iter().map(look_at).collect()
+/// Looks at all disks at once, each on a thread of its own: one that hangs is as good as absent
+/// once nobody has answered for `limit`, and its thread is abandoned (H50). Whether one hangs.
+fn look(specs: &[DiskSpec], limit: Duration) -> Result<(Vec<Found>, bool), OpenError> {
+    let (answer, answers) = channel();
+    for (index, spec) in specs.iter().cloned().enumerate() {
+        let answer = answer.clone();
+        tasks::spawn_thread(&format!("look {}", spec.name), move || {
+            let _ = answer.send((index, look_at(&spec)));
+        });
+    }
+    drop(answer);
+    let mut found: Vec<Option<Found>> = specs.iter().map(|_| None).collect();
+    while let Ok((index, answer)) = answers.recv_timeout(limit) {
+        found[index] = Some(answer?);
+    }
+    let hung = || Found::Bad(format!("it did not answer for {} ms", limit.as_millis()));
+    let hangs = found.iter().any(Option::is_none);
+    let found = found.into_iter().map(|found| found.unwrap_or_else(hung));
+    Ok((found.collect(), hangs))
 }
 
 pub(crate) fn look_at(spec: &DiskSpec) -> Result<Found, OpenError> {
