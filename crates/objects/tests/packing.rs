@@ -431,6 +431,28 @@ async fn h25_what_changes_while_a_pack_is_written_is_left_alone() {
     packs.world.check().await;
 }
 
+/// The record is there all the time: only where its content lies tells that it moved.
+#[tokio::test(flavor = "current_thread")]
+async fn h25_what_another_round_packed_meanwhile_stays_in_that_pack() {
+    let packs = Packs::new().await;
+    for (name, seed) in [("kept", 1), ("held back", 2)] {
+        packs.world.put(name, &bytes_of(seed)).await.unwrap();
+    }
+    delete(&packs.world, "held back").await;
+    let limits = packs.limits;
+    packs.hook(At::Transaction, move |world| async move {
+        let other = pack(&world.objects, limits).await.unwrap();
+        assert_eq!(other.tally.contents, 2);
+    });
+    let packing = packs.pack().await.unwrap();
+    packs.world.check().await;
+    assert_eq!((packing.tally.contents, packing.tally.superseded), (0, 2));
+    assert_eq!(packs.packs().await.len(), 1, "the late pack is not used");
+    let counts = packs.world.objects.pack_counts().await.unwrap();
+    assert_eq!((counts.packs, counts.live_contents), (1, 2));
+    assert_eq!(packs.get("kept").await.unwrap(), bytes_of(1));
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn h37_a_pack_ends_with_its_last_content_and_not_before() {
     let packs = Packs::new().await;
