@@ -17,9 +17,11 @@ use futures::Stream;
 pub mod contract;
 mod location;
 pub mod memory;
+mod moves;
 mod redundancy;
 
 pub use location::{Location, RunLocation, ShardLocation, ShardState};
+pub use moves::{Drain, Moves, NoRest, Rest};
 pub use redundancy::{Filling, Level, Redundancy, Survey};
 
 /// A stream of content. An error ends it and fails the operation that consumes it.
@@ -219,6 +221,19 @@ pub trait BlobStore: Send + Sync + 'static {
     /// they were being refilled already.
     async fn filled(&self, segments: &[Filling]) {
         let _ = segments;
+    }
+
+    /// A round of moves: empties disks that are drained, else evens full and empty disks of a zone.
+    /// Whether something was moved. Idempotent; a dropped future leaves a part done, which the next
+    /// round goes on with.
+    async fn relocate(&self, rest: &dyn Rest) -> bool {
+        let _ = rest;
+        false
+    }
+
+    /// What is moved, as the last round saw it.
+    fn moves(&self) -> Moves {
+        Moves::default()
     }
 }
 

@@ -74,6 +74,8 @@ pub use records::{BucketConfig, ConfigKind};
 pub use strongroom_blob::Freed;
 /// A stream of content and its error, for callers that do not know the blob store.
 pub use strongroom_blob::{ByteStream, Error as ContentError, ErrorKind as ContentErrorKind};
+/// What is moved between disks, for callers that do not know the blob store.
+pub use strongroom_blob::{Drain, Moves, Rest};
 /// How blobs stand, for callers that do not know the blob store.
 pub use strongroom_blob::{Filling, Health, Level, Redundancy, Survey};
 /// Where a blob lies, for callers that do not know the blob store.

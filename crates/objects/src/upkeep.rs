@@ -5,7 +5,7 @@
 //! - A blob is called lost in a commit that sees its record, and no longer once that is gone.
 
 use strongroom_base::Timestamp;
-use strongroom_blob::{Filling, Health, Level, Place, Redundancy, Survey};
+use strongroom_blob::{Filling, Health, Level, Moves, Place, Redundancy, Rest, Survey};
 use strongroom_types::{BucketName, ObjectKey, UploadId, VersionId};
 
 use crate::decide::{Decided, Writes, load};
@@ -136,6 +136,17 @@ impl Objects {
     /// Says that all blobs in these segments were verified.
     pub async fn filled(&self, segments: &[Filling]) {
         self.blobs.filled(segments).await;
+    }
+
+    /// Moves shards from disks that are drained or full; whether there was something to move.
+    pub async fn relocate(&self, rest: &dyn Rest) -> bool {
+        self.blobs.relocate(rest).await
+    }
+
+    /// What is moved.
+    #[must_use]
+    pub fn moves(&self) -> Moves {
+        self.blobs.moves()
     }
 
     /// Records that a blob is lost, or that it is not. Nothing when its record is not at `place`.

@@ -1,4 +1,4 @@
-//! Changing the disks of a store that serves (RFC 0010).
+//! Changing the disks of a store that serves (RFC 0010, RFC 0011).
 //!
 //! Disks die and fill up while the store must go on. A change is prepared beside the commit thread,
 //! because the new disk may hang; then the commit thread begins a generation whose promises carry
@@ -7,6 +7,7 @@
 //! Invariants
 //! - A disk is formatted only when its folder is blank, or it is one of ours that never joined.
 //! - Nothing is erased on a disk that leaves.
+//! - A disk is removed only when it was drained and holds no segment.
 //! - Nothing begins that would leave fewer than a majority of members in service.
 
 use std::io;
@@ -41,22 +42,33 @@ pub enum DiskChange {
     },
     /// `new` is one more disk of `zone`.
     Add { zone: String, new: NewDisk },
+    /// `disk` takes no new shards; those it has move to others of its zone (RFC 0011).
+    Drain { disk: DiskId },
+    /// `disk` is not drained any more.
+    Keep { disk: DiskId },
+    /// `disk`, which is drained and empty, leaves the store. Its folder is not erased.
+    Remove { disk: DiskId },
 }
 
-/// A change whose new disk is formatted.
+/// Folder of what the blob store keeps on a disk, and the end of the names of its segments: whoever
+/// has them can not be removed, so they are looked for where the layout is changed.
+const SEGMENT_DIR: &str = "segments";
+const SEGMENT_SUFFIX: &str = ".seg";
+
+/// A change that was checked, and whose new disk, if it has one, is formatted.
 pub struct PreparedChange {
     /// Number of the layout it changes.
     base: u64,
     layout: Layout,
-    new: Arc<DiskHandle>,
+    new: Option<Arc<DiskHandle>>,
     gone: Option<Arc<DiskHandle>>,
 }
 
 impl PreparedChange {
-    /// The disk it brings in.
+    /// The disk it brings in, when it replaces or adds one.
     #[must_use]
-    pub fn new_disk(&self) -> &Arc<DiskHandle> {
-        &self.new
+    pub fn new_disk(&self) -> Option<Arc<DiskHandle>> {
+        self.new.clone()
     }
 
     /// The disk that leaves.
@@ -80,16 +92,70 @@ impl Store {
             DiskChange::Replace { old, new, force } => {
                 self.check_replaceable(old, force)?;
                 let next = layout.replace(old, id, &new.folder)?;
-                (next, new, disks.find(old).cloned())
+                (next, Some(new), disks.find(old).cloned())
             }
-            DiskChange::Add { zone, new } => (layout.add(&zone, id, &new.folder)?, new, None),
+            DiskChange::Add { zone, new } => (layout.add(&zone, id, &new.folder)?, Some(new), None),
+            DiskChange::Drain { disk } => (self.drained(&layout, disk)?, None, None),
+            DiskChange::Keep { disk } => (layout.keep(disk)?, None, None),
+            DiskChange::Remove { disk } => {
+                let next = layout.remove(disk)?;
+                let gone = disks.find(disk).cloned();
+                self.check_removable(gone.as_deref())?;
+                (next, None, gone)
+            }
         };
+        let new = new.map(|new| self.format_joining(id, &new, &next));
         Ok(PreparedChange {
             base: layout.changes.number,
-            new: self.format_joining(id, &new, &next)?,
+            new: new.transpose()?,
             layout: next,
             gone,
         })
+    }
+
+    fn drained(&self, layout: &Layout, disk: DiskId) -> Result<Layout, String> {
+        let next = layout.drain(disk)?;
+        let disks = &self.opened().disks;
+        let zone = layout.zone_of(disk).unwrap_or_default();
+        let takes = |other: &&Arc<DiskHandle>| {
+            other.zone == zone && other.in_service().is_some() && !next.is_drained(other.id)
+        };
+        match disks.all().iter().any(|other| takes(&other)) {
+            true => Ok(next),
+            false => Err(format!(
+                "no other disk of zone {zone} is in service to take what is on it: bring one back \
+                 or add one first"
+            )),
+        }
+    }
+
+    /// Whether nothing is on the disk that is nowhere else.
+    fn check_removable(&self, gone: Option<&DiskHandle>) -> Result<(), String> {
+        let Some(gone) = gone else {
+            return Err("no disk of the store has this id".to_owned());
+        };
+        let folder = match (&gone.disk, gone.in_service()) {
+            (Some(folder), Some(_)) => folder,
+            _ => {
+                return Err(format!(
+                    "{} is out of service, so that nobody can tell whether it is empty: bring it \
+                     back, or put another disk in its place with `disk replace`",
+                    gone.name
+                ));
+            }
+        };
+        let names = match folder.list(SEGMENT_DIR) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            names => names.map_err(|error| format!("cannot look at {}: {error}", gone.name))?,
+        };
+        let segments = names.iter().filter(|name| name.ends_with(SEGMENT_SUFFIX));
+        match segments.count() {
+            0 => Ok(()),
+            count => Err(format!(
+                "{} still holds {count} segments: wait until it is drained",
+                gone.name
+            )),
+        }
     }
 
     fn check_replaceable(&self, old: DiskId, force: bool) -> Result<(), String> {
@@ -234,7 +300,7 @@ impl CommitLog {
         if let Some(gone) = gone {
             disks.take_out(gone, OutReason::Failed("it leaves the store".to_owned()));
         }
-        if !disks.install(change.layout, &change.new) {
+        if !disks.install(change.layout, change.new.as_ref()) {
             return Ok(Err(
                 "the disks were changed too often since the server started: restart it".to_owned(),
             ));

@@ -203,10 +203,16 @@ impl Disks {
         Arc::clone(&self.layout.lock().expect("no holder panics"))
     }
 
-    /// Makes `layout` the one that counts, with `new` in the place where it lists it. False, and
+    /// Whether the disk gives its shards away and takes no new ones (RFC 0011).
+    #[must_use]
+    pub fn is_drained(&self, id: DiskId) -> bool {
+        self.layout().is_drained(id)
+    }
+
+    /// Makes `layout` the one that counts, with `new`, if there is one, where it lists it. False, and
     /// nothing changed, when there were too many changes in this run. For the commit thread alone.
-    pub(crate) fn install(&self, layout: Layout, new: &Arc<DiskHandle>) -> bool {
-        let known: Vec<&Arc<DiskHandle>> = self.all().iter().chain([new]).collect();
+    pub(crate) fn install(&self, layout: Layout, new: Option<&Arc<DiskHandle>>) -> bool {
+        let known: Vec<&Arc<DiskHandle>> = self.all().iter().chain(new).collect();
         let ids = layout.zones.iter().flat_map(|zone| &zone.disks);
         let handle = |id: &DiskId| known.iter().find(|disk| disk.id == *id).copied().cloned();
         let list = ids.filter_map(handle).collect();

@@ -1,4 +1,4 @@
-//! The layout: which disks each zone has, and how that changes (RFC 0010).
+//! The layout: which disks each zone has, and how that changes (RFC 0010, RFC 0011).
 //!
 //! Every superblock carries it beside the promise. Here it is plain data and pure changes of it:
 //! each gives the next layout, or the sentence that refuses.
@@ -6,6 +6,7 @@
 //! Invariants
 //! - A change makes the number one more and never touches the list of zones.
 //! - A disk is listed once; a disk with a successor is not listed.
+//! - Only a drained disk is removed, and that it was drained stays known.
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::disks::DiskId;
@@ -16,6 +17,8 @@ use crate::superblock::ZoneMember;
 pub const FOLDER_SIZE_BYTES_MAX: usize = 1024;
 /// Most disks that were replaced: as many as a full store has.
 const SUCCESSOR_COUNT_MAX: usize = 4096;
+/// Most disks that were drained, those removed included: as many as a full store has.
+const DRAINED_COUNT_MAX: usize = 4096;
 
 /// Where a disk was when a command brought it in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +35,16 @@ pub struct Changes {
     pub notes: Vec<DiskNote>,
     /// Replaced disks, and who has their place.
     pub successors: Vec<(DiskId, DiskId)>,
+    /// Disks that are drained, or were and are removed.
+    pub drained: Vec<Drained>,
+}
+
+/// A disk that gives its shards to others of its zone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Drained {
+    pub disk: DiskId,
+    /// Position of its zone, which is known so when the disk is listed no more.
+    pub zone: u16,
 }
 
 /// The disks of each zone, and what changed.
@@ -42,6 +55,11 @@ pub struct Layout {
 }
 
 impl Changes {
+    /// Whether there is something that only a superblock of format 3 has a place for.
+    pub(crate) fn has_drained(&self) -> bool {
+        !self.drained.is_empty()
+    }
+
     pub(crate) fn encode(&self, w: &mut Writer) {
         w.u64(self.number);
         w.u16(u16::try_from(self.notes.len()).expect("at most 64 zones of 64 disks"));
@@ -52,9 +70,15 @@ impl Changes {
         for (old, new) in &self.successors {
             w.bytes(&old.0).bytes(&new.0);
         }
+        if self.has_drained() {
+            w.u16(u16::try_from(self.drained.len()).expect("bounded where one is added"));
+            for drained in &self.drained {
+                w.bytes(&drained.disk.0).u16(drained.zone);
+            }
+        }
     }
 
-    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(r: &mut Reader<'_>, with_drained: bool) -> Result<Self, DecodeError> {
         let mut changes = Self {
             number: r.u64()?,
             ..Self::default()
@@ -67,6 +91,12 @@ impl Changes {
         for _ in 0..r.u16()? {
             let successor = (DiskId(r.array()?), DiskId(r.array()?));
             changes.successors.push(successor);
+        }
+        let count = if with_drained { r.u16()? } else { 0 };
+        for _ in 0..count {
+            let disk = DiskId(r.array()?);
+            let zone = r.u16()?;
+            changes.drained.push(Drained { disk, zone });
         }
         Ok(changes)
     }
@@ -96,12 +126,80 @@ impl Layout {
         found.map_or(disk, |(_, new)| *new)
     }
 
+    /// Whether the disk is drained and still one of the store's.
+    #[must_use]
+    pub fn is_drained(&self, disk: DiskId) -> bool {
+        self.drained_zone(disk).is_some() && self.zone_of(disk).is_some()
+    }
+
+    /// The zone of a disk that is drained, or was and is removed.
+    #[must_use]
+    pub fn drained_zone(&self, disk: DiskId) -> Option<&ZoneMember> {
+        let mut drained = self.changes.drained.iter();
+        let found = drained.find(|drained| drained.disk == disk)?;
+        self.zones.get(usize::from(found.zone))
+    }
+
+    /// `disk` takes no new shards and gives away those it has.
+    pub(crate) fn drain(&self, disk: DiskId) -> Result<Self, String> {
+        let mut next = self.next("")?;
+        let lists = |zone: &ZoneMember| zone.disks.contains(&disk);
+        let zone = self.zones.iter().position(lists);
+        let zone = zone.ok_or_else(|| format!("no disk of the store has the id {disk}"))?;
+        if self.is_drained(disk) {
+            return Err("it is being drained already".to_owned());
+        }
+        let mut others = self.zones[zone].disks.iter();
+        if !others.any(|other| *other != disk && !self.is_drained(*other)) {
+            return Err(format!(
+                "zone {} has no other disk for what is on it: add a disk to the zone first",
+                self.zones[zone].name
+            ));
+        }
+        if self.changes.drained.len() >= DRAINED_COUNT_MAX {
+            return Err(format!(
+                "{DRAINED_COUNT_MAX} disks of this store were drained and no more can be: replace \
+                 the disk instead"
+            ));
+        }
+        let zone = u16::try_from(zone).expect("at most 64 zones");
+        next.changes.drained.push(Drained { disk, zone });
+        Ok(next)
+    }
+
+    /// `disk` takes shards again.
+    pub(crate) fn keep(&self, disk: DiskId) -> Result<Self, String> {
+        let mut next = self.next("")?;
+        if !self.is_drained(disk) {
+            return Err("it is not being drained".to_owned());
+        }
+        next.changes.drained.retain(|drained| drained.disk != disk);
+        Ok(next)
+    }
+
+    /// `disk`, which was drained, is none of the store's any more.
+    pub(crate) fn remove(&self, disk: DiskId) -> Result<Self, String> {
+        let mut next = self.next("")?;
+        if self.zone_of(disk).is_none() {
+            return Err(format!("no disk of the store has the id {disk}"));
+        }
+        if !self.is_drained(disk) {
+            return Err("it is not drained: drain it first".to_owned());
+        }
+        for zone in &mut next.zones {
+            zone.disks.retain(|listed| *listed != disk);
+        }
+        next.changes.notes.retain(|note| note.disk != disk);
+        Ok(next)
+    }
+
     /// `new` has the place of `old`.
     pub(crate) fn replace(&self, old: DiskId, new: DiskId, folder: &str) -> Result<Self, String> {
         let mut next = self.next(folder)?;
         let place = next.place_of(old)?;
         *place = new;
         next.changes.notes.retain(|note| note.disk != old);
+        next.changes.drained.retain(|drained| drained.disk != old);
         next.note(new, folder);
         for (_, successor) in &mut next.changes.successors {
             if *successor == old {
@@ -218,5 +316,36 @@ mod tests {
         );
         assert!(two.add("x", id(3), "/n").unwrap_err().contains("a, b"));
         assert!(two.add("a", id(3), &"x".repeat(1025)).is_err());
+    }
+
+    #[test]
+    fn a_drained_disk_is_listed_until_it_is_removed_and_its_zone_is_known_after() {
+        let first = layout(&[("a", &[1]), ("b", &[2, 3])]);
+        let drained = first.drain(id(2)).unwrap();
+        assert!(drained.is_drained(id(2)) && !drained.is_drained(id(3)));
+        assert_eq!(drained.zone_of(id(2)), Some("b"));
+        let kept = drained.keep(id(2)).unwrap();
+        assert!(!kept.is_drained(id(2)) && !kept.changes.has_drained());
+        let removed = drained.remove(id(2)).unwrap();
+        assert_eq!(removed.zone_of(id(2)), None);
+        assert_eq!(removed.drained_zone(id(2)).unwrap().disks, [id(3)]);
+        assert_eq!(removed.changes.number, 2);
+        let replaced = drained.replace(id(2), id(4), "/new").unwrap();
+        assert!(!replaced.is_drained(id(4)) && !replaced.is_drained(id(2)));
+    }
+
+    #[test]
+    fn what_can_not_be_drained_or_removed_is_refused_with_a_sentence() {
+        let first = layout(&[("a", &[1]), ("b", &[2, 3])]);
+        let why = |outcome: Result<Layout, String>| outcome.unwrap_err();
+        assert!(why(first.drain(id(1))).contains("add a disk to the zone"));
+        assert!(why(first.drain(id(9))).contains("no disk"));
+        assert!(why(first.remove(id(2))).contains("drain it first"));
+        assert!(why(first.keep(id(2))).contains("not being drained"));
+        let drained = first.drain(id(2)).unwrap();
+        assert!(why(drained.drain(id(2))).contains("already"));
+        assert!(why(drained.drain(id(3))).contains("add a disk to the zone"));
+        let one = layout(&[("a", &[1, 2])]);
+        assert!(why(one.drain(id(1))).contains("one zone"));
     }
 }

@@ -29,7 +29,7 @@ pub use codec::{DecodeError, Reader, Writer};
 pub use counters::{Counters, Sample, SampleKind};
 pub use disks::{DiskHandle, DiskId, Disks, Incarnation, MEMBER_COUNT_MAX, MemberIndex, OutReason};
 pub use io::{DiskWriter, IoError, Pending};
-pub use layout::{Changes, DiskNote, FOLDER_SIZE_BYTES_MAX, Layout};
+pub use layout::{Changes, DiskNote, Drained, FOLDER_SIZE_BYTES_MAX, Layout};
 pub use log::{Append, CommitLog, LogReader, LogStatus, MemberStatus, Stalled};
 pub use open::{DiskSpec, OpenError, OpenOptions, OpenStore, open};
 pub use recover::{Prepared, RecoverError, Recovered, Store};

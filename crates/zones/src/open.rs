@@ -496,6 +496,10 @@ fn check_identity(
             "{} was replaced by the disk at {folder}: take it out and configure that one",
             spec.name
         ),
+        _ if layout.drained_zone(block.disk).is_some() => format!(
+            "{} was drained and removed from the store: take it out of the configuration",
+            spec.name
+        ),
         _ => format!("{} was replaced by another disk: take it out", spec.name),
     })
 }

@@ -434,7 +434,10 @@ impl Store {
         let previous = shared.log_disk(member);
         let disks = &shared.members[member].disks;
         let usable = |d: &&Arc<DiskHandle>| d.disk.is_some() && d.in_service().is_some();
-        let handle = (disks.iter().filter(usable).find(|d| Some(d.id) == previous))
+        let layout = shared.disks().layout();
+        let stays = |d: &&Arc<DiskHandle>| usable(d) && !layout.is_drained(d.id);
+        let handle = (disks.iter().filter(stays).find(|d| Some(d.id) == previous))
+            .or_else(|| disks.iter().find(stays))
             .or_else(|| disks.iter().find(usable))
             .ok_or_else(|| io::Error::other("no disk of it is in service"))?;
         let disk = handle.disk.clone().expect("it is usable");

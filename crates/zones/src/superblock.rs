@@ -18,8 +18,10 @@ use crate::layout::{Changes, Layout};
 
 /// Newest superblock format this build writes and reads. Format 1, which is as it was before disks
 /// could be changed, is written until the first change.
-pub const SUPERBLOCK_FORMAT: u32 = 2;
+pub const SUPERBLOCK_FORMAT: u32 = 3;
 const FORMAT_WITHOUT_CHANGES: u32 = 1;
+/// As it was before disks could be drained; written until the first is.
+const FORMAT_WITHOUT_DRAINED: u32 = 2;
 /// Name of the superblock on a disk.
 pub(crate) const SUPERBLOCK_FILE: &str = "superblock";
 const SUPERBLOCK_TEMPORARY: &str = "superblock.new";
@@ -110,9 +112,10 @@ impl Superblock {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         let as_before = self.changes == Changes::default() && self.state != DiskState::Joining;
-        let format = match as_before {
-            true => FORMAT_WITHOUT_CHANGES,
-            false => SUPERBLOCK_FORMAT,
+        let format = match (as_before, self.changes.has_drained()) {
+            (true, _) => FORMAT_WITHOUT_CHANGES,
+            (false, false) => FORMAT_WITHOUT_DRAINED,
+            (false, true) => SUPERBLOCK_FORMAT,
         };
         w.bytes(MAGIC).u32(format);
         w.bytes(&self.store.0)
@@ -197,7 +200,7 @@ impl Superblock {
             return Err(DecodeError);
         }
         let changes = match format > FORMAT_WITHOUT_CHANGES {
-            true => Changes::decode(r)?,
+            true => Changes::decode(r, format > FORMAT_WITHOUT_DRAINED)?,
             false => Changes::default(),
         };
         Ok(Self {
@@ -296,7 +299,7 @@ fn text(r: &mut Reader<'_>) -> Result<String, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::DiskNote;
+    use crate::layout::{DiskNote, Drained};
 
     pub(crate) fn sample() -> Superblock {
         Superblock {
@@ -337,15 +340,25 @@ mod tests {
                     folder: "/mnt/new".into(),
                 }],
                 successors: vec![(DiskId([9; 16]), DiskId([3; 16]))],
+                drained: Vec::new(),
             },
             ..sample()
         }
+    }
+
+    fn drained() -> Superblock {
+        let mut block = changed();
+        block.state = DiskState::Formed;
+        let disk = DiskId([2; 16]);
+        block.changes.drained.push(Drained { disk, zone: 0 });
+        block
     }
 
     #[test]
     fn superblock_decodes_to_what_was_encoded_and_any_flipped_bit_is_damage() {
         check_every_bit(&sample());
         check_every_bit(&changed());
+        check_every_bit(&drained());
     }
 
     fn check_every_bit(block: &Superblock) {
@@ -367,13 +380,13 @@ mod tests {
     #[test]
     fn superblock_of_a_newer_format_is_refused_by_version() {
         let mut bytes = sample().encode();
-        bytes[8] = 3;
+        bytes[8] = 4;
         let body = bytes.len() - 16;
         let sum = checksum128(CHECKSUM_SEED, &[&bytes[..body]]);
         bytes[body..].copy_from_slice(&sum);
         assert!(matches!(
             Superblock::decode(&bytes),
-            Err(SuperblockError::Newer(3))
+            Err(SuperblockError::Newer(4))
         ));
     }
 
@@ -389,5 +402,12 @@ mod tests {
         let golden = include_bytes!("../testdata/superblock-2.bin");
         assert_eq!(Superblock::decode(golden).unwrap(), changed());
         assert_eq!(changed().encode(), golden);
+    }
+
+    #[test]
+    fn superblock_of_format_3_in_testdata_stays_readable() {
+        let golden = include_bytes!("../testdata/superblock-3.bin");
+        assert_eq!(Superblock::decode(golden).unwrap(), drained());
+        assert_eq!(drained().encode(), golden);
     }
 }

@@ -339,3 +339,93 @@ fn a_store_of_one_zone_refuses_a_change_with_a_sentence() {
     );
     assert!(!new.exists());
 }
+
+/// AZ21 with a disk that works: it gives its place up without a moment in which a zone is missing
+/// that needs to be there.
+#[test]
+fn az21_a_drained_disk_with_the_log_is_removed_and_the_log_goes_to_another_disk() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, mut log) = serving(&three(root.path()));
+    append(&mut log, "three disks");
+    let old = disk_at(&store, 0);
+    refused(
+        &store,
+        &mut log,
+        DiskChange::Drain { disk: old },
+        "add a disk to the zone",
+    );
+    let (zone, new) = ("a".to_owned(), new_disk(&root.path().join("a1")));
+    change(&store, &mut log, DiskChange::Add { zone, new }).unwrap();
+    refused(
+        &store,
+        &mut log,
+        DiskChange::Remove { disk: old },
+        "drain it first",
+    );
+    change(&store, &mut log, DiskChange::Drain { disk: old }).unwrap();
+    assert!(store.opened().disks.is_drained(old));
+    assert_eq!(in_service(&store), 3, "it serves while it is drained");
+    drop((store, log));
+
+    let both = [("a", "a0"), ("a", "a1"), ("b", "b0"), ("c", "c0")];
+    let (store, mut log) = serving(&flags(root.path(), &both));
+    assert!(
+        store.opened().disks.is_drained(old),
+        "a start forgets nothing"
+    );
+    let segments = root.path().join("a0/segments");
+    std::fs::create_dir_all(&segments).unwrap();
+    let segment = segments.join("00000000000000000000000000000000.0.seg");
+    std::fs::write(&segment, b"").unwrap();
+    refused(
+        &store,
+        &mut log,
+        DiskChange::Remove { disk: old },
+        "still holds 1 segment",
+    );
+    std::fs::remove_file(&segment).unwrap();
+    change(&store, &mut log, DiskChange::Remove { disk: old }).unwrap();
+    append(&mut log, "without the log of a");
+    return_all(&store, &mut log);
+    append(&mut log, "with it on the other disk");
+    assert_eq!(in_service(&store), 3);
+    drop((store, log));
+
+    let error = try_open(&flags(root.path(), &both))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("removed from the store"), "{error}");
+    let now = [("a", "a1"), ("b", "b0"), ("c", "c0")];
+    let (store, log) = serving(&flags(root.path(), &now));
+    assert_eq!(in_service(&store), 3);
+    assert_eq!(texts(&store, &log).len(), 3);
+}
+
+#[test]
+fn a_drain_that_is_taken_back_leaves_the_disk_as_it_was() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, mut log) = serving(&three(root.path()));
+    let (zone, new) = ("a".to_owned(), new_disk(&root.path().join("a1")));
+    change(&store, &mut log, DiskChange::Add { zone, new }).unwrap();
+    let disk = disk_at(&store, 0);
+    refused(
+        &store,
+        &mut log,
+        DiskChange::Keep { disk },
+        "not being drained",
+    );
+    change(&store, &mut log, DiskChange::Drain { disk }).unwrap();
+    let other = disk_at(&store, 1);
+    refused(
+        &store,
+        &mut log,
+        DiskChange::Drain { disk: other },
+        "no other disk",
+    );
+    change(&store, &mut log, DiskChange::Keep { disk }).unwrap();
+    assert!(!store.opened().disks.is_drained(disk));
+    // With the other one out, nobody could take what is on it.
+    take_out(&store, other);
+    refused(&store, &mut log, DiskChange::Drain { disk }, "in service");
+}
