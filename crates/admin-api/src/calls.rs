@@ -104,6 +104,35 @@ calls! {
     /// Devices are looked up in the system anew at each call. What is missing there is absent.
     GET "/v1/topology" => topology(NoParameters) -> Topology;
 
+    /// Puts a blank disk in the place of one that is out of service. `InvalidArgument` with what
+    /// stands against it.
+    ///
+    /// When it is answered the change is durable. The next start needs the new folder among its
+    /// flags. Nothing is erased on the old disk.
+    POST "/v1/disks/replace" => replace_disk(ReplaceDiskRequest) -> DiskJoined;
+
+    /// Adds a blank disk to a zone. `InvalidArgument` with what stands against it.
+    ///
+    /// When it is answered the change is durable. The next start needs the new folder among its
+    /// flags.
+    POST "/v1/disks/add" => add_disk(AddDiskRequest) -> DiskJoined;
+
+    /// Begins to empty a disk that works: it takes no new shards, and those it has move to others of
+    /// its zone. `InvalidArgument` with what stands against it.
+    ///
+    /// When it is answered the change is durable; the moves follow.
+    POST "/v1/disks/drain" => drain_disk(DiskRequest) -> DiskChanged;
+
+    /// Ends a drain: the disk takes shards again. What moved stays where it is.
+    POST "/v1/disks/keep" => keep_disk(DiskRequest) -> DiskChanged;
+
+    /// Takes a disk that was drained and is empty out of the store. `InvalidArgument` with what
+    /// stands against it.
+    ///
+    /// When it is answered the change is durable. The next start must not name its folder. Nothing
+    /// is erased on it.
+    POST "/v1/disks/remove" => remove_disk(DiskRequest) -> DiskChanged;
+
     /// A page of the buckets, in the order of their names, with what each holds.
     ///
     /// The counts are kept by the commits that change them: each bucket's are exact, and asking

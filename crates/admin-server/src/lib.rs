@@ -27,9 +27,10 @@ pub use metrics::{MetricSource, Sample, SampleKind, render};
 pub use places::rfc3339;
 pub use router::{Admin, router};
 pub use service::AdminService;
-pub use status::StoreSource;
+pub use status::{DiskOrder, StoreSource};
 pub use strongroom_admin_api::{
-    DiskStatus, DiskTopology, EngineStatus, LevelCount, RepairPhase, RepairStatus, ScrubStatus,
-    Status, Topology, ZoneMissing, ZoneStatus, ZoneTopology,
+    AddDiskRequest, ApiError, DiskChanged, DiskJoined, DiskRequest, DiskStatus, DiskTopology,
+    EngineStatus, ErrorCode, LevelCount, RepairPhase, RepairStatus, ReplaceDiskRequest,
+    ScrubStatus, Status, Topology, ZoneMissing, ZoneStatus, ZoneTopology,
 };
 pub use upkeep::UpkeepSource;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_admin_api::{
-    AbortUploadRequest, AbortUploadsRequest, Aborted, AdminApi, ApiError, BUCKETS_PAGE_DEFAULT,
-    BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest, BucketsRequest, DiskInZone, Disks,
-    ErrorCode, LostPage, LostRequest, NoParameters, ObjectPlaces, PARTS_PAGE_MAX, RepairSetRequest,
-    RepairStatus, Result, ScrubStatus, Status, Topology, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX,
-    Upload, UploadPage, UploadsRequest, VERIFY_PARTS_MAX, WhereRequest, ZoneSummary, Zones,
+    AbortUploadRequest, AbortUploadsRequest, Aborted, AddDiskRequest, AdminApi, ApiError,
+    BUCKETS_PAGE_DEFAULT, BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest, BucketsRequest,
+    DiskChanged, DiskInZone, DiskJoined, DiskRequest, Disks, ErrorCode, LostPage, LostRequest,
+    NoParameters, ObjectPlaces, PARTS_PAGE_MAX, RepairSetRequest, RepairStatus, ReplaceDiskRequest,
+    Result, ScrubStatus, Status, Topology, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX, Upload,
+    UploadPage, UploadsRequest, VERIFY_PARTS_MAX, WhereRequest, ZoneSummary, Zones,
 };
 use strongroom_base::{Clock, Timestamp, tasks};
 use strongroom_objects::{
@@ -22,7 +23,7 @@ use strongroom_objects::{
 use strongroom_types::{BucketName, ObjectKey, UploadId, VersionId};
 
 use crate::places::{rfc3339, wire_part};
-use crate::status::StoreSource;
+use crate::status::{DiskOrder, StoreSource};
 use crate::upkeep::{self, UpkeepSource};
 
 /// Hexadecimal digits of an upload id at the front of a place in a list of uploads.
@@ -94,6 +95,36 @@ impl AdminApi for AdminService {
         let source = Arc::clone(&self.source);
         let found = tasks::blocking(move || source.topology()).await;
         found.ok_or_else(|| ApiError::new(ErrorCode::Unavailable, "the store is being opened"))
+    }
+
+    async fn replace_disk(&self, request: ReplaceDiskRequest) -> Result<DiskJoined> {
+        self.objects()?;
+        let source = Arc::clone(&self.source);
+        tasks::blocking(move || source.replace_disk(&request)).await
+    }
+
+    async fn add_disk(&self, request: AddDiskRequest) -> Result<DiskJoined> {
+        self.objects()?;
+        let source = Arc::clone(&self.source);
+        tasks::blocking(move || source.add_disk(&request)).await
+    }
+
+    async fn drain_disk(&self, request: DiskRequest) -> Result<DiskChanged> {
+        self.objects()?;
+        let source = Arc::clone(&self.source);
+        tasks::blocking(move || source.change_disk(DiskOrder::Drain, &request)).await
+    }
+
+    async fn keep_disk(&self, request: DiskRequest) -> Result<DiskChanged> {
+        self.objects()?;
+        let source = Arc::clone(&self.source);
+        tasks::blocking(move || source.change_disk(DiskOrder::Keep, &request)).await
+    }
+
+    async fn remove_disk(&self, request: DiskRequest) -> Result<DiskChanged> {
+        self.objects()?;
+        let source = Arc::clone(&self.source);
+        tasks::blocking(move || source.change_disk(DiskOrder::Remove, &request)).await
     }
 
     async fn buckets(&self, request: BucketsRequest) -> Result<BucketPage> {

@@ -2,10 +2,21 @@
 
 use std::sync::Arc;
 
-use strongroom_admin_api::{Status, Topology};
+use strongroom_admin_api::{
+    AddDiskRequest, ApiError, DiskChanged, DiskJoined, DiskRequest, ReplaceDiskRequest, Result,
+    Status, Topology,
+};
 use strongroom_objects::Objects;
 
 use crate::upkeep::UpkeepSource;
+
+/// What a disk of the store is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DiskOrder {
+    Drain,
+    Keep,
+    Remove,
+}
 
 /// The process, as the administration calls see it.
 pub trait StoreSource: Send + Sync + 'static {
@@ -20,4 +31,31 @@ pub trait StoreSource: Send + Sync + 'static {
 
     /// Scrub and repair, once the store is open.
     fn upkeep(&self) -> Option<Arc<dyn UpkeepSource>>;
+
+    /// Puts a blank disk in the place of a dead one. May wait for disks: called off the request
+    /// threads.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn replace_disk(&self, _: &ReplaceDiskRequest) -> Result<DiskJoined> {
+        Err(ApiError::invalid(NO_DISKS))
+    }
+
+    /// Adds a blank disk to a zone, like [`StoreSource::replace_disk`].
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn add_disk(&self, _: &AddDiskRequest) -> Result<DiskJoined> {
+        Err(ApiError::invalid(NO_DISKS))
+    }
+
+    /// Changes what a disk of the store is for, like [`StoreSource::replace_disk`].
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn change_disk(&self, _: DiskOrder, _: &DiskRequest) -> Result<DiskChanged> {
+        Err(ApiError::invalid(NO_DISKS))
+    }
 }
+
+const NO_DISKS: &str = "the disks of this store can not be changed";

@@ -23,6 +23,9 @@ pub enum Command {
     Zones(Connect),
     /// List the disks with their space
     Disks(Connect),
+    /// Change the disks of the store: replace, add, drain, remove
+    #[command(subcommand)]
+    Disk(Disk),
     /// List the buckets with what each holds
     Buckets(Buckets),
     /// Show one bucket and what it holds
@@ -46,6 +49,7 @@ impl Command {
             Self::Status(connect) | Self::Zones(connect) | Self::Disks(connect) => connect,
             Self::Doctor(flags) => &flags.connect,
             Self::Top(flags) => &flags.connect,
+            Self::Disk(flags) => flags.connect(),
             Self::Buckets(flags) => &flags.connect,
             Self::Bucket(flags) => &flags.connect,
             Self::Uploads(flags) => &flags.connect,
@@ -54,6 +58,70 @@ impl Command {
             Self::Repair(flags) => flags.connect(),
         }
     }
+}
+
+/// What `disk` does.
+#[derive(Debug, Subcommand)]
+pub enum Disk {
+    /// Put a blank disk in the place of one that is out of service
+    Replace(DiskReplace),
+    /// Add a blank disk to a zone
+    Add(DiskAdd),
+    /// Begin to empty a disk that works: what it has moves to other disks of its zone
+    Drain(DiskOne),
+    /// End a drain: the disk takes new shards again
+    Keep(DiskOne),
+    /// Take a drained, empty disk out of the store; nothing on it is erased
+    Remove(DiskOne),
+}
+
+impl Disk {
+    /// How the server is reached.
+    #[must_use]
+    pub const fn connect(&self) -> &Connect {
+        match self {
+            Self::Replace(flags) => &flags.connect,
+            Self::Add(flags) => &flags.connect,
+            Self::Drain(flags) | Self::Keep(flags) | Self::Remove(flags) => &flags.connect,
+        }
+    }
+}
+
+/// What `disk replace` takes.
+#[derive(Debug, Args)]
+pub struct DiskReplace {
+    /// The dead disk: its id, or its folder as `disks` shows it
+    pub disk: String,
+    /// Empty folder on the new disk, as an absolute path on the machine of the server
+    #[arg(long, value_name = "DIR")]
+    pub folder: String,
+    /// Although a disk of another zone is out of service too: gives up what only the old disk holds
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// What `disk add` takes.
+#[derive(Debug, Args)]
+pub struct DiskAdd {
+    /// Name of the zone
+    #[arg(long)]
+    pub zone: String,
+    /// Empty folder on the new disk, as an absolute path on the machine of the server
+    #[arg(long, value_name = "DIR")]
+    pub folder: String,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// A disk of the store.
+#[derive(Debug, Args)]
+pub struct DiskOne {
+    /// Its id, or its folder as `disks` shows it
+    pub disk: String,
+    #[command(flatten)]
+    pub connect: Connect,
 }
 
 /// How the server is reached, and how its answer is shown.

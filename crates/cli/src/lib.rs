@@ -19,6 +19,7 @@
 
 mod buckets;
 mod command;
+mod disk;
 mod doctor;
 mod http_transport;
 mod pinned;
@@ -103,6 +104,7 @@ pub fn run(command: &Command, target: &Target) -> Result<Answer, CliError> {
             Command::Status(_) => status::status(&admin, json).await,
             Command::Zones(_) => status::zones(&admin, json).await,
             Command::Disks(_) => status::disks(&admin, json).await,
+            Command::Disk(flags) => disk::disk(&admin, flags).await,
             Command::Buckets(flags) => buckets::buckets(&admin, flags).await,
             Command::Bucket(flags) => buckets::bucket(&admin, flags).await,
             Command::Uploads(flags) => uploads::uploads(&admin, flags).await,

@@ -17,7 +17,7 @@ use strongroom_meta::resolve::{Change, resolve};
 use strongroom_meta::stamp::StampIssuer;
 use strongroom_meta::{Error, ErrorKind, Reads, Record, Result, Stamp, Transaction};
 use strongroom_zones::{
-    Append, BatchKind, CommitLog, Counters, Incarnation, Prepared, Recovered, Store,
+    Append, BatchKind, CommitLog, Counters, Incarnation, Prepared, PreparedChange, Recovered, Store,
 };
 
 use crate::body::{BodyWriter, TRANSACTION_COUNT_MAX, decode_record};
@@ -49,7 +49,26 @@ pub enum Message {
     Commit(Submission),
     /// A returning member is caught up.
     Admit(Prepared),
+    /// An operator changes the disks.
+    Change(ChangeOrder),
     Stop,
+}
+
+/// A change of disks, and whoever waits for it.
+pub struct ChangeOrder {
+    pub change: PreparedChange,
+    pub answer: std::sync::mpsc::Sender<std::result::Result<(), ChangeError>>,
+}
+
+/// Why a change of disks was not made.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// Nothing changed.
+    #[error("{0}")]
+    Refused(String),
+    /// It was begun, and recovery decides.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 /// The state of the commit thread.
@@ -128,6 +147,7 @@ impl Committer {
                     return;
                 }
                 Ok(Message::Admit(prepared)) => self.admit(prepared),
+                Ok(Message::Change(order)) => self.change_disks(order),
                 Ok(Message::Commit(first)) => {
                     if self.commit_round(first) {
                         return;
@@ -149,6 +169,10 @@ impl Committer {
             match self.messages.recv_timeout(left) {
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
                 Ok(Message::Admit(_)) => {}
+                Ok(Message::Change(order)) => {
+                    let refused = ChangeError::Refused(self.refused.clone());
+                    let _ = order.answer.send(Err(refused));
+                }
                 Ok(Message::Commit(submission)) => {
                     let error = Error::new(ErrorKind::Unavailable, self.refused.clone());
                     let _ = submission.answer.send(Err(error));
@@ -175,6 +199,26 @@ impl Committer {
                 Err(stalled) => self.stalled(&stalled.0),
             }
         }
+    }
+
+    fn change_disks(&mut self, order: ChangeOrder) {
+        let outcome = match &mut self.log {
+            None => Err(ChangeError::Refused(self.refused.clone())),
+            Some(log) => match log.change_disks(order.change) {
+                Ok(outcome) => {
+                    self.state.acknowledge_position(log.acknowledged());
+                    outcome.map_err(ChangeError::Refused)
+                }
+                Err(stalled) => {
+                    self.stalled(&stalled.0);
+                    Err(ChangeError::Unknown(format!(
+                        "whether the change took effect is decided when enough zones are back: {}",
+                        stalled.0
+                    )))
+                }
+            },
+        };
+        let _ = order.answer.send(outcome);
     }
 
     fn stalled(&mut self, why: &str) {
@@ -220,6 +264,7 @@ impl Committer {
         self.append(round);
         match after {
             Some(Message::Admit(prepared)) => self.admit(prepared),
+            Some(Message::Change(order)) => self.change_disks(order),
             Some(Message::Stop) => {
                 self.idle();
                 return true;

@@ -5,7 +5,7 @@
 //! disk is back, and makes views for members that have none. A third (`hung`) looks at no disk and
 //! puts out those whose thread is stuck.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -436,25 +436,19 @@ pub fn start(
     interval: Duration,
     hook: AdmitHook,
 ) {
-    let mut hung = HungWatch::new(store.clone(), store.opened().options.hang_limit);
-    for disk in store.opened().disks.all() {
-        if disk.disk.is_none() {
-            continue;
-        }
-        let (state, hook) = (Arc::clone(state), Arc::clone(&hook));
-        let pulse = hung.attend(disk);
-        let mut watch = Watch::new(store.clone(), Arc::clone(disk), Arc::clone(&state), pulse);
-        tasks::spawn_thread(&format!("health {}", disk.name), move || {
-            while !state.is_stopping() {
-                watch.look(interval, &hook);
-                tasks::sleep_thread(interval);
-            }
-        });
-    }
-    let watched = Arc::clone(state);
+    let mut attendance = Attendance {
+        hung: HungWatch::new(store.clone(), store.opened().options.hang_limit),
+        attended: HashSet::new(),
+        store: store.clone(),
+        state: Arc::clone(state),
+        interval,
+        hook,
+    };
+    attendance.attend_new();
     tasks::spawn_thread("hung disks", move || {
-        while !watched.is_stopping() {
-            hung.check(interval);
+        while !attendance.state.is_stopping() {
+            attendance.hung.check(interval);
+            attendance.attend_new();
             tasks::sleep_thread(interval);
         }
     });
@@ -465,6 +459,39 @@ pub fn start(
             tasks::sleep_thread(interval);
         }
     });
+}
+
+/// Which disks have a health thread.
+struct Attendance {
+    hung: HungWatch,
+    attended: HashSet<DiskId>,
+    store: Store,
+    state: Arc<State>,
+    interval: Duration,
+    hook: AdmitHook,
+}
+
+impl Attendance {
+    /// Starts the thread of every disk that has none: at the start all, later those that came in.
+    /// It ends when its disk is none of the store's any more.
+    fn attend_new(&mut self) {
+        let store = self.store.clone();
+        for disk in store.opened().disks.all() {
+            if disk.disk.is_none() || !self.attended.insert(disk.id) {
+                continue;
+            }
+            let (state, hook) = (Arc::clone(&self.state), Arc::clone(&self.hook));
+            let (pulse, interval, id) = (self.hung.attend(disk), self.interval, disk.id);
+            let mut watch = Watch::new(store.clone(), Arc::clone(disk), Arc::clone(&state), pulse);
+            let store = store.clone();
+            tasks::spawn_thread(&format!("health {}", disk.name), move || {
+                while !state.is_stopping() && store.opened().disks.find(id).is_some() {
+                    watch.look(interval, &hook);
+                    tasks::sleep_thread(interval);
+                }
+            });
+        }
+    }
 }
 
 /// Copies the log to members that can come back, and makes missing views.
@@ -484,6 +511,11 @@ fn rejoin(store: &Store, state: &Arc<State>, views: &Arc<Views>, messages: &Send
         }
     }
     let disks = &store.opened().disks;
+    for slot in views.all() {
+        if disks.find(slot.disk).is_none() {
+            state.view_gone(&slot);
+        }
+    }
     state.leave_primary(|slot| {
         let disk = disks.find(slot.disk);
         disk.is_some_and(|disk| disk.in_service().is_some())

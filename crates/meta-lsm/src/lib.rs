@@ -31,6 +31,7 @@ mod trim;
 mod view;
 mod watch;
 
+pub use committer::ChangeError;
 pub use fjall_view::FjallViews;
 pub use memory_view::MemoryViews;
 pub use space::{ADMIT_SPACE_MIN_BYTES, CONTENT_SPACE_MIN_BYTES, LOG_SPACE_MIN_BYTES};

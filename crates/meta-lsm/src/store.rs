@@ -14,9 +14,9 @@ use strongroom_meta::{
     Error, ErrorKind, InlinePlace, LogExtent, MetaStore, Page, Record, Result, SCAN_LIMIT_MAX,
     Stamp, Transaction, Trimmed,
 };
-use strongroom_zones::{LogReader, LogStatus, Store, checksum64};
+use strongroom_zones::{DiskChange, DiskHandle, LogReader, LogStatus, Store, checksum64};
 
-use crate::committer::{Committer, Message, Submission};
+use crate::committer::{ChangeError, ChangeOrder, Committer, Message, Submission};
 use crate::health::{self, Views};
 use crate::state::State;
 use crate::trim::TrimRound;
@@ -159,6 +159,36 @@ impl LsmMeta {
     #[must_use]
     pub fn status(&self) -> LogStatus {
         self.log.status()
+    }
+
+    /// Changes the disks of the store, and gives the one that came in, if any did (RFC 0010, RFC
+    /// 0011). Blocks until the change is in force or refused; may hang with the new disk.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn change_disks(
+        &self,
+        change: DiskChange,
+    ) -> std::result::Result<Option<Arc<DiskHandle>>, ChangeError> {
+        let change = self.store.prepare_change(change);
+        let change = change.map_err(ChangeError::Refused)?;
+        let (new, gone) = (change.new_disk(), change.gone());
+        let (answer, answered) = channel();
+        let stopped = || ChangeError::Unknown("the store is stopping".to_owned());
+        self.messages
+            .send(Message::Change(ChangeOrder { change, answer }))
+            .map_err(|_| stopped())?;
+        answered.recv().map_err(|_| stopped())??;
+        if let Some(gone) = gone {
+            // In a thread of its own: it may have left because it is dead, and hang.
+            let store = self.store.clone();
+            tasks::spawn_thread(&format!("retire {}", gone.name), move || {
+                if let Err(error) = store.retire(&gone) {
+                    tracing::info!(disk = %gone.name, %error, "the disk that left could not be told");
+                }
+            });
+        }
+        Ok(new)
     }
 
     /// Finishes what was submitted, records the acknowledged position and stops all threads.

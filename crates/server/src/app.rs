@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use strongroom_admin_server::{
-    EngineStatus, Health, MetricSource, Sample, Status, StoreSource, Topology, UpkeepSource,
+    AddDiskRequest, ApiError, DiskChanged, DiskJoined, DiskOrder, DiskRequest, EngineStatus,
+    ErrorCode, Health, MetricSource, ReplaceDiskRequest, Sample, Status, StoreSource, Topology,
+    UpkeepSource,
 };
 use strongroom_base::Clock;
 use strongroom_objects::Objects;
@@ -29,6 +31,22 @@ pub trait Engine: Send + Sync + 'static {
     fn status(&self) -> EngineStatus;
     /// Adds free space to `status`. May wait for disks, for a bounded time.
     fn measure_space(&self, status: &mut EngineStatus);
+    /// Puts a blank disk in the place of a dead one. May wait for disks.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn replace_disk(&self, request: &ReplaceDiskRequest) -> Result<DiskJoined, ApiError>;
+    /// Adds a blank disk to a zone. May wait for disks.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn add_disk(&self, request: &AddDiskRequest) -> Result<DiskJoined, ApiError>;
+    /// Changes what a disk of the store is for. May wait for disks.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn change_disk(&self, order: DiskOrder, request: &DiskRequest)
+    -> Result<DiskChanged, ApiError>;
     /// What it stands on. Touches disks.
     fn topology(&self) -> Topology;
     /// Its figures. May wait for the index, for a bounded time.
@@ -91,6 +109,13 @@ impl App {
         self.opened.get().map(|opened| &opened.s3)
     }
 
+    fn engine(&self) -> Result<&dyn Engine, ApiError> {
+        let opening = || ApiError::new(ErrorCode::Unavailable, "the store is being opened");
+        self.opened()
+            .map(|opened| &*opened.engine)
+            .ok_or_else(opening)
+    }
+
     fn ask(&self, ask: impl Fn(&dyn Engine) -> Result<(), String>) -> Result<(), String> {
         if self.stopping.load(Ordering::Acquire) {
             return Err("the server is stopping".to_owned());
@@ -129,6 +154,22 @@ impl StoreSource for App {
             time_unix_seconds: self.clock.now().seconds(),
             ..opened.engine.topology()
         })
+    }
+
+    fn replace_disk(&self, request: &ReplaceDiskRequest) -> Result<DiskJoined, ApiError> {
+        self.engine()?.replace_disk(request)
+    }
+
+    fn add_disk(&self, request: &AddDiskRequest) -> Result<DiskJoined, ApiError> {
+        self.engine()?.add_disk(request)
+    }
+
+    fn change_disk(
+        &self,
+        order: DiskOrder,
+        request: &DiskRequest,
+    ) -> Result<DiskChanged, ApiError> {
+        self.engine()?.change_disk(order, request)
     }
 
     fn status(&self) -> Status {

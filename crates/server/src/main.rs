@@ -12,6 +12,7 @@ mod cli;
 mod count_stream;
 mod credentials;
 mod devices;
+mod disk_changes;
 mod figure;
 mod front;
 mod http_port;

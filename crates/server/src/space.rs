@@ -1,13 +1,14 @@
 //! How full the disks are, for the sweeper; and what it did, for metrics.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use strongroom_admin_server::{Sample, SampleKind};
 use strongroom_objects::{Buried, Objects};
 use strongroom_workers::sweep::Figures;
 use strongroom_workers::{Space, SpaceNow};
-use strongroom_zones::DiskHandle;
+use strongroom_zones::{DiskHandle, DiskId, Disks};
 
 use crate::figure::Figure;
 
@@ -18,31 +19,43 @@ const FREE_BYTES_MIN: u64 = 512 * 1024 * 1024;
 const FREE_PART_MIN: u64 = 20;
 
 /// The space of each disk, asked on a thread of its own: a disk that hangs is passed over.
-pub struct DiskSpace(Vec<(Arc<DiskHandle>, Figure<FreeAndTotal>)>);
+pub struct DiskSpace {
+    disks: Arc<Disks>,
+    /// Of each disk that was asked for; one that came in while the server runs too.
+    figures: Mutex<HashMap<DiskId, SpaceFigure>>,
+}
 
 /// Bytes free on a disk, and in all.
 type FreeAndTotal = (u64, u64);
 
+type SpaceFigure = Arc<Figure<FreeAndTotal>>;
+
 impl DiskSpace {
     /// The space of `disks`, those in service.
     #[must_use]
-    pub fn new(disks: &[Arc<DiskHandle>]) -> Self {
-        let figure = |disk: &Arc<DiskHandle>| {
+    pub fn new(disks: Arc<Disks>) -> Self {
+        let figures = Mutex::default();
+        Self { disks, figures }
+    }
+
+    /// The figure of one disk.
+    #[must_use]
+    pub fn of(&self, disk: &DiskHandle) -> SpaceFigure {
+        let figure = || {
             let folder = disk.disk.clone();
             let read = move || folder.as_ref()?.space().ok();
-            (Arc::clone(disk), Figure::new("disk space", read))
+            Arc::new(Figure::new("disk space", read))
         };
-        Self(disks.iter().map(figure).collect())
+        let mut figures = self.figures.lock().expect("no holder panics");
+        Arc::clone(figures.entry(disk.id).or_insert_with(figure))
     }
 }
 
 impl Space for DiskSpace {
     fn look(&self) -> SpaceNow {
-        let in_service = self
-            .0
-            .iter()
-            .filter(|(disk, _)| disk.in_service().is_some());
-        let spaces: Vec<(u64, u64)> = in_service.filter_map(|(_, space)| space.read()).collect();
+        let disks = self.disks.all().iter();
+        let in_service = disks.filter(|disk| disk.in_service().is_some());
+        let spaces: Vec<(u64, u64)> = in_service.filter_map(|disk| self.of(disk).read()).collect();
         SpaceNow {
             pressed: spaces.iter().any(|(free, total)| is_pressed(*free, *total)),
             disk_bytes_min: spaces.iter().map(|(_, total)| *total).min().unwrap_or(0),

@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use strongroom_admin_server::{
+    AddDiskRequest, ApiError, DiskChanged, DiskJoined, DiskOrder, DiskRequest, ReplaceDiskRequest,
+};
 use strongroom_admin_server::{DiskStatus, EngineStatus, Health, Sample, SampleKind, ZoneStatus};
 use strongroom_base::{Clock, Random, RealDisk};
 use strongroom_blob_zones::ZoneBlobs;
@@ -22,10 +25,13 @@ use strongroom_s3_front::{
 use strongroom_workers::{
     Redundancy, RespreadSettings, Respreader, SweepSettings, Sweeper, Worker,
 };
-use strongroom_zones::{DiskHandle, DiskSpec, MemberIndex, OpenOptions, OpenStore, Store};
+use strongroom_zones::{
+    DiskChange, DiskHandle, DiskSpec, MemberIndex, OpenOptions, OpenStore, Store,
+};
 
 use crate::app::{App, Engine, Opened};
 use crate::devices::{self, System};
+use crate::disk_changes::{self, DiskChanges};
 use crate::figure::Figure;
 use crate::front::{Answering, S3};
 use crate::http_port::Body;
@@ -116,10 +122,10 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         store.reader(),
         settings.pack_log_size_bytes,
     );
-    let spaces = spaces(store.opened().disks.all());
+    let spaces = Arc::new(DiskSpace::new(Arc::clone(&store.opened().disks)));
     let sweeper = Sweeper::new(
         objects.clone(),
-        Arc::new(DiskSpace::new(store.opened().disks.all())),
+        Arc::clone(&spaces) as _,
         Arc::clone(&parts.clock),
         SweepSettings {
             hold_back: settings.hold_back,
@@ -136,6 +142,7 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         meta,
         blobs,
         spaces,
+        changes: DiskChanges::default(),
         reduced: reduced(objects.clone()),
         swept,
         workers: Mutex::new(workers),
@@ -169,8 +176,10 @@ fn open_disks(settings: &Settings, parts: &Parts) -> Result<OpenStore, String> {
         commit_deadline: settings.commit_deadline,
         ..OpenOptions::default()
     };
-    strongroom_zones::open(&specs, options, Arc::clone(&parts.random))
-        .map_err(|error| error.to_string())
+    let opened = strongroom_zones::open(&specs, options, Arc::clone(&parts.random));
+    let opened = opened.map_err(|error| error.to_string())?;
+    disk_changes::check_flags(settings, &opened)?;
+    Ok(opened)
 }
 
 fn front(settings: &Settings, parts: Parts, objects: Objects) -> Arc<dyn S3> {
@@ -293,22 +302,13 @@ fn reduced(objects: Objects) -> Figure<u64> {
     })
 }
 
-/// The space of each disk.
-fn spaces(disks: &[Arc<DiskHandle>]) -> Vec<Figure<(u64, u64)>> {
-    let figure = |disk: &Arc<DiskHandle>| {
-        let disk = disk.disk.clone();
-        Figure::new("disk space", move || disk.as_ref()?.space().ok())
-    };
-    disks.iter().map(figure).collect()
-}
-
 /// The store as the ports see it.
 struct ZoneEngine {
     store: Store,
     meta: Arc<LsmMeta>,
     blobs: Arc<ZoneBlobs>,
-    /// Bytes free and in all, of each disk in the order of the disks.
-    spaces: Vec<Figure<(u64, u64)>>,
+    spaces: Arc<DiskSpace>,
+    changes: DiskChanges,
     reduced: Figure<u64>,
     swept: SweepFigures,
     workers: Mutex<Vec<Worker>>,
@@ -395,9 +395,11 @@ impl Engine for ZoneEngine {
     fn measure_space(&self, status: &mut EngineStatus) {
         for zone in &mut status.zones {
             for shown in zone.disks.iter_mut().filter(|disk| disk.in_service) {
-                let mut disks = self.disks().iter().zip(&self.spaces);
-                let found = disks.find(|(disk, _)| disk.id.to_string() == shown.id);
-                let space = found.and_then(|(_, space)| space.read());
+                let found = self
+                    .disks()
+                    .iter()
+                    .find(|disk| disk.id.to_string() == shown.id);
+                let space = found.and_then(|disk| self.spaces.of(disk).read());
                 (shown.bytes_free, shown.bytes_total) = space.unzip();
             }
         }
@@ -415,6 +417,31 @@ impl Engine for ZoneEngine {
             .iter()
             .map(|zone| zone.name.as_str());
         devices::topology(&System::default(), self.blobs.code(), zones, disks)
+    }
+
+    fn replace_disk(&self, request: &ReplaceDiskRequest) -> Result<DiskJoined, ApiError> {
+        let disks = &self.store.opened().disks;
+        self.changes.replace(&self.meta, disks, request)
+    }
+
+    fn add_disk(&self, request: &AddDiskRequest) -> Result<DiskJoined, ApiError> {
+        let disks = &self.store.opened().disks;
+        self.changes.add(&self.meta, disks, request)
+    }
+
+    fn change_disk(
+        &self,
+        order: DiskOrder,
+        request: &DiskRequest,
+    ) -> Result<DiskChanged, ApiError> {
+        let disks = &self.store.opened().disks;
+        let change = |disk| match order {
+            DiskOrder::Drain => DiskChange::Drain { disk },
+            DiskOrder::Keep => DiskChange::Keep { disk },
+            DiskOrder::Remove => DiskChange::Remove { disk },
+        };
+        self.changes
+            .change(&self.meta, disks, &request.disk, change)
     }
 
     fn samples(&self) -> Vec<Sample> {

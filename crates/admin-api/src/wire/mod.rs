@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC with second precision. Sizes are bytes.
 
 mod bucket;
+mod disk;
 mod place;
 mod status;
 mod topology;
@@ -12,6 +13,7 @@ mod upload;
 pub use bucket::{
     BUCKETS_PAGE_DEFAULT, BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest, BucketsRequest,
 };
+pub use disk::{AddDiskRequest, DiskChanged, DiskJoined, DiskRequest, ReplaceDiskRequest};
 pub use place::{
     ObjectPlaces, PARTS_PAGE_MAX, PartPlaces, RunPlaces, ShardPlace, ShardRole, ShardState, Stored,
     VERIFY_PARTS_MAX, WhereRequest,
