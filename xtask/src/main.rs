@@ -8,6 +8,7 @@
 //! - No step can hang: each has a time limit, and what it started is killed with it.
 //! - A test that was skipped is counted and shown; it never passes silently.
 
+mod bench;
 mod ci;
 mod client_tools;
 mod conformance;
@@ -36,6 +37,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   spec      every rule of the specification has a test, or a reason why not
   reliability [LOG...]
             enter the figures of the last run, or of logs, in RELIABILITY.json and docs/reliability.md
+  bench resilience [--gib N] [--small N] [--folder FOLDER]
+            rates of scrub and repair, reads without a zone, restarts: a release build, a quiet machine
   layers    which room may use which
   ratchet   no file over 1000 lines, no function over 70, except those listed (--write lowers the list)
   package   build the release binary and the Debian package, in target/package
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         ["conformance", arguments @ ..] => conformance::conformance(arguments),
         ["spec"] => spec::spec(),
         ["reliability", logs @ ..] => reliability::reliability(logs),
+        ["bench", "resilience", arguments @ ..] => bench::resilience(arguments),
         ["layers"] => layers::layers(),
         ["ratchet"] => ratchet::check(),
         ["ratchet", "--write"] => ratchet::write(),
