@@ -1,0 +1,154 @@
+"""T8: the operator's worst days, while clients write, replace, copy and delete.
+
+A zone and a disk are lost at once, a disk is replaced, a whole zone is replaced, the disks move to
+another machine. Whatever was acknowledged is read back, byte by byte, and redundancy is full again at
+the end, which the loss of another zone then shows. Times are printed, not asserted.
+"""
+
+import contextlib
+import random
+import shutil
+import time
+
+import pytest
+
+from harness.figures import figure
+from harness.ledger import Ledger, Writer
+from test_disk_changes import strongroom
+from test_repair import ask, wait_until as wait_asked
+from test_respread import in_service, wait_until
+from test_zones import zones_of
+
+CLIENTS = 4
+# Long enough for hundreds of operations on each side of what happens.
+LOAD_SECONDS = 1.0
+# An application asks again; nothing else is done for it.
+RETRIES = 8
+
+
+@contextlib.contextmanager
+def load(server, ledger, name):
+    """Clients that go on, also while an operation is refused."""
+    chance = random.Random(name)
+    writers = [Writer(server, ledger, f"{name}w{n}", chance.random(), keep_on=True) for n in range(CLIENTS)]
+    for writer in writers:
+        writer.start()
+    try:
+        time.sleep(LOAD_SECONDS)
+        yield
+        time.sleep(LOAD_SECONDS)
+    finally:
+        for writer in writers:
+            writer.stop()
+
+
+@pytest.fixture
+def drill(new_server, tmp_path):
+    """Three zones of two disks, and what clients did to them."""
+    zones = zones_of(tmp_path / "zones", 3, 2)
+    server = new_server(zones=zones)
+    server.expect_errors()
+    server.start()
+    server.client().create_bucket(Bucket="ledger")
+    return server, zones, Ledger("ledger")
+
+
+def wait_full(server):
+    """Seconds until every disk is in service and every blob is full and verified."""
+    started = time.monotonic()
+    wait_until(server, "every zone is back", lambda store: all(in_service(store, name) for name in "abc")
+               and store["blobs_reduced"] == 0)
+    wait_asked(server, "whole", lambda status: status["whole"] and not status["zones"])
+    return time.monotonic() - started
+
+
+def out(server, folder):
+    def holds(store):
+        disks = [disk for zone in store["zones"] for disk in zone["disks"]]
+        return not next(disk for disk in disks if disk["folder"] == str(folder))["in_service"]
+
+    wait_until(server, f"{folder} is out", holds)
+
+
+def report(capsys, drill, ledger, seconds):
+    """After the last assertion: what was tried, and how long the store took."""
+    with capsys.disabled():
+        print(f"\ndrill {drill}: acknowledged ops checked {ledger.checked}, full again after {seconds:.1f} s")
+        figure("T8 drills under load", "acknowledged operations", ledger.checked, drills=1)
+
+
+# AZ03, AZ12, AZ13, AZ20
+def test_a_zone_and_a_disk_of_another_are_lost_at_once_under_load(drill, tmp_path, capsys):
+    server, zones, ledger = drill
+    lost = [*zones["a"], zones["b"][1]]
+    with load(server, ledger, "lost"):
+        for folder in lost:
+            folder.rename(tmp_path / folder.name)
+        for folder in lost:
+            out(server, folder)
+    ledger.check_refusals(503)
+    ledger.check(server.client(retries=RETRIES))
+    server.stop()
+    for folder in lost:
+        shutil.rmtree(folder, ignore_errors=True)
+        (tmp_path / folder.name).rename(folder)
+    with load(server.start(), ledger, "back"):
+        seconds = wait_full(server)
+    for folder in zones["c"]:
+        shutil.rmtree(folder)
+    ledger.check(server.client(retries=RETRIES))
+    report(capsys, "zone and disk lost", ledger, seconds)
+
+
+# AZ21, AZ24
+@pytest.mark.parametrize("count", [1, 2], ids=["a disk", "a zone"])
+def test_what_died_is_replaced_under_load(drill, tmp_path, count, capsys):
+    server, zones, ledger = drill
+    with load(server, ledger, "before"):
+        pass
+    dead = zones["b"][:count]
+    with load(server, ledger, "replaced"):
+        for folder in dead:
+            shutil.rmtree(folder)
+        for folder in dead:
+            out(server, folder)
+        for number, folder in enumerate(dead):
+            blank = tmp_path / f"blank-{number}"
+            blank.mkdir()
+            strongroom(server, "disk", "replace", folder, "--folder", blank)
+            zones["b"][number] = blank
+        seconds = wait_full(server)
+    ledger.check_refusals(503)
+    ledger.check(server.client(retries=RETRIES))
+    # The new disks carry their share: another zone may go.
+    for folder in zones["c"]:
+        shutil.rmtree(folder)
+    ledger.check(server.client(retries=RETRIES))
+    report(capsys, f"{count} of 2 disks of a zone replaced", ledger, seconds)
+
+
+# AZ07, AZ19
+def test_the_disks_move_to_another_machine(drill, new_server, tmp_path, capsys):
+    """Other folders, another order of them, other ports: the disks say who they are."""
+    server, zones, ledger = drill
+    with load(server, ledger, "before"):
+        pass
+    server.kill()
+    moved = {}
+    for name in reversed(zones):
+        moved[name] = [tmp_path / "elsewhere" / folder.name for folder in reversed(zones[name])]
+        for folder in zones[name]:
+            (tmp_path / "elsewhere").mkdir(exist_ok=True)
+            folder.rename(tmp_path / "elsewhere" / folder.name)
+    other = new_server("other", zones=moved)
+    other.expect_errors()
+    other.start()
+    ledger.check(other.client())
+    with load(other, ledger, "after"):
+        pass
+    seconds = wait_full(other)
+    assert not ask(other, "repair", "lost")
+    for folder in moved["a"]:
+        shutil.rmtree(folder)
+    ledger.check(other.client(retries=RETRIES))
+    report(capsys, "disks moved", ledger, seconds)
