@@ -1,7 +1,8 @@
 //! The clients that are not Python packages: JavaScript ones from npm, Rust ones from source.
 //!
 //! Both are pinned by a lock file beside their tests. The Rust ones are a workspace of their own,
-//! so that what a client depends on is no dependency of the store.
+//! so that what a client depends on is no dependency of the store; so is the file system that fails
+//! on command.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use crate::run::{cargo, command, have, minutes, must, root};
 
 const JAVASCRIPT: &str = "tests/js";
 const RUST: &str = "tests/rust-clients";
+const FAULT_FS: &str = "tests/fault-fs";
 
 /// Installs what `package-lock.json` names, once and again when it changes. Without npm the tests
 /// of these clients are skipped, which is counted: the Node.js they want (20 or newer) is newer than
@@ -40,11 +42,22 @@ pub fn install_javascript() -> Result<()> {
 
 /// Builds the Rust clients.
 pub fn build_rust() -> Result<()> {
-    let mut build = cargo(&["build", "--locked", "--quiet"]);
+    build(&["build"], RUST, rust_target())
+}
+
+/// Tests and builds the file system that fails on command.
+pub fn build_fault_fs() -> Result<()> {
+    let target = root().join("target/fault-fs");
+    build(&["test"], FAULT_FS, target.clone())?;
+    build(&["build"], FAULT_FS, target)
+}
+
+fn build(words: &[&str], folder: &str, target: PathBuf) -> Result<()> {
+    let mut build = cargo(&[words, &["--locked", "--quiet"]].concat());
     build
-        .current_dir(root().join(RUST))
-        .env("CARGO_TARGET_DIR", rust_target());
-    must("cargo build of the Rust clients", &mut build, minutes(15)).map(drop)
+        .current_dir(root().join(folder))
+        .env("CARGO_TARGET_DIR", target);
+    must(&format!("cargo in {folder}"), &mut build, minutes(15)).map(drop)
 }
 
 /// The program that drives the Rust clients.

@@ -50,6 +50,7 @@ pub fn test(size: Size) -> Result<()> {
     let python = python.to_string_lossy().into_owned();
     job("JavaScript clients", client_tools::install_javascript)?;
     job("Rust clients", client_tools::build_rust)?;
+    job("fault file system", client_tools::build_fault_fs)?;
     job("cargo test", || {
         // The proofs print what they counted; a figure nobody sees proves nothing.
         let words = [
