@@ -17,17 +17,20 @@ use crate::view::{
     encode_mark,
 };
 
-/// The folder of the view on a disk.
+/// The folder of the view on a disk, and of a second one.
 const VIEW_DIR: &str = "view";
+const SECOND_VIEW_DIR: &str = "view-second";
 /// Threads that flush and compact, per view: a view in the background must not starve clients.
 const WORKER_THREADS: usize = 1;
 
-/// Opens fjall views in the folder `view` of a disk.
+/// Opens fjall views in a folder of a disk: `view`, or `view-second` for a member's second one.
 ///
 /// Each view made anew gets a folder of its own, numbered: the one it replaces may still be open in
 /// this process and must not find its files under the old names.
 pub struct FjallViews {
     cache_size_bytes: u64,
+    /// The folder of these views on a disk.
+    folder: &'static str,
     /// The number the next view of a disk gets, where one was discarded by this process.
     next: Mutex<HashMap<DiskId, u64>>,
 }
@@ -38,13 +41,15 @@ impl FjallViews {
     pub fn new(cache_size_bytes: u64) -> Self {
         Self {
             cache_size_bytes,
+            folder: VIEW_DIR,
             next: Mutex::default(),
         }
     }
 
     /// The numbers of the views on a disk.
-    fn numbers(disk: &DiskHandle) -> Vec<u64> {
-        let names = disk.disk.as_ref().and_then(|disk| disk.list(VIEW_DIR).ok());
+    fn numbers(&self, disk: &DiskHandle) -> Vec<u64> {
+        let list = |disk: &DiskRef| disk.list(self.folder).ok();
+        let names = disk.disk.as_ref().and_then(list);
         names
             .unwrap_or_default()
             .iter()
@@ -67,29 +72,30 @@ impl FjallViews {
         let disk = Arc::clone(Self::disk_of(disk)?);
         let root = disk.host_path();
         let root = root.ok_or_else(|| ViewError("no folder".into()))?;
-        let folder = root.join(VIEW_DIR).join(number.to_string());
-        let cache = self.cache_size_bytes;
+        let (dir, cache) = (self.folder, self.cache_size_bytes);
+        let folder = root.join(dir).join(number.to_string());
         // A damaged folder must not be able to take the process down.
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(move || open(disk, &folder, cache)));
+        let opened =
+            std::panic::catch_unwind(AssertUnwindSafe(move || open(disk, dir, &folder, cache)));
         opened.map_err(|_| ViewError("opening it panicked".into()))?
     }
 
     /// Removes the views with these numbers, none of which is open.
-    fn remove(disk: &DiskHandle, numbers: &[u64]) -> Result<(), ViewError> {
+    fn remove(&self, disk: &DiskHandle, numbers: &[u64]) -> Result<(), ViewError> {
         let disk = Self::disk_of(disk)?;
         let failed = |error: std::io::Error| ViewError(error.to_string());
         for number in numbers {
-            let folder = format!("{VIEW_DIR}/{number}");
+            let folder = format!("{}/{number}", self.folder);
             disk.remove_dir_all(&folder).map_err(failed)?;
         }
-        disk.sync_dir(VIEW_DIR).map_err(failed)
+        disk.sync_dir(self.folder).map_err(failed)
     }
 }
 
 impl ViewFactory for FjallViews {
     fn open(&self, disk: &DiskHandle) -> Result<Box<dyn IndexView>, ViewError> {
         let least = self.least(disk);
-        let mut numbers = Self::numbers(disk);
+        let mut numbers = self.numbers(disk);
         numbers.retain(|number| *number >= least);
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         let (mut empty, mut half_made, mut failed) = (None, Vec::new(), None);
@@ -102,7 +108,7 @@ impl ViewFactory for FjallViews {
                 Ok((view, Some(_))) => {
                     // Copies that were not finished.
                     drop(empty);
-                    Self::remove(disk, &half_made)?;
+                    self.remove(disk, &half_made)?;
                     return Ok(Box::new(view));
                 }
                 Ok((view, None)) => {
@@ -123,7 +129,7 @@ impl ViewFactory for FjallViews {
 
     fn discard(&self, disk: &DiskHandle) -> Result<(), ViewError> {
         // Whoever still has the old one open must not find its files under the old names.
-        let next = Self::numbers(disk).into_iter().max().unwrap_or(0) + 1;
+        let next = self.numbers(disk).into_iter().max().unwrap_or(0) + 1;
         let mut numbers = self.next.lock().expect("no holder panics");
         let known = numbers.entry(disk.id).or_default();
         *known = next.max(*known);
@@ -131,18 +137,18 @@ impl ViewFactory for FjallViews {
         let removed = disk
             .disk
             .as_ref()
-            .map_or(Ok(()), |disk| disk.remove_dir_all(VIEW_DIR));
+            .map_or(Ok(()), |disk| disk.remove_dir_all(self.folder));
         removed.map_err(|error| ViewError(error.to_string()))
     }
 
     fn begin_anew(&self, disk: &DiskHandle) -> Result<Box<dyn IndexView>, ViewError> {
-        let newest = Self::numbers(disk).into_iter().max().unwrap_or(0);
+        let newest = self.numbers(disk).into_iter().max().unwrap_or(0);
         let number = self.least(disk).max(newest + 1);
         Ok(Box::new(self.open_number(disk, number)?))
     }
 
     fn settle(&self, disk: &DiskHandle) -> Result<(), ViewError> {
-        let mut numbers = Self::numbers(disk);
+        let mut numbers = self.numbers(disk);
         numbers.sort_unstable();
         let newest = numbers.pop();
         let newest = newest.ok_or_else(|| ViewError("the copy is gone".into()))?;
@@ -150,19 +156,31 @@ impl ViewFactory for FjallViews {
         let mut next = self.next.lock().expect("no holder panics");
         next.insert(disk.id, newest);
         drop(next);
-        Self::remove(disk, &numbers)
+        self.remove(disk, &numbers)
+    }
+
+    fn second(&self) -> Option<Arc<dyn ViewFactory>> {
+        Some(Arc::new(Self {
+            folder: SECOND_VIEW_DIR,
+            ..Self::new(self.cache_size_bytes)
+        }))
     }
 
     fn forget_cached(&self, disk: &DiskHandle) -> Result<(), ViewError> {
         let root = Self::disk_of(disk)?.host_path();
         let forgotten = root.map_or(Ok(()), |root| {
-            strongroom_base::forget_cached(&root.join(VIEW_DIR))
+            strongroom_base::forget_cached(&root.join(self.folder))
         });
         forgotten.map_err(|error| ViewError(error.to_string()))
     }
 }
 
-fn open(disk: DiskRef, folder: &Path, cache_size_bytes: u64) -> Result<FjallView, ViewError> {
+fn open(
+    disk: DiskRef,
+    dir: &'static str,
+    folder: &Path,
+    cache_size_bytes: u64,
+) -> Result<FjallView, ViewError> {
     std::fs::create_dir_all(folder).map_err(|error| ViewError(error.to_string()))?;
     let database = Database::builder(folder)
         .cache_size(cache_size_bytes)
@@ -174,6 +192,7 @@ fn open(disk: DiskRef, folder: &Path, cache_size_bytes: u64) -> Result<FjallView
         .map_err(failed)?;
     Ok(FjallView {
         disk,
+        dir,
         database,
         keyspace,
     })
@@ -186,6 +205,8 @@ fn failed(error: fjall::Error) -> ViewError {
 
 struct FjallView {
     disk: DiskRef,
+    /// The folder that holds its own.
+    dir: &'static str,
     database: Database,
     keyspace: Keyspace,
 }
@@ -229,7 +250,7 @@ impl IndexView for FjallView {
             .map_err(failed)?;
         // The library syncs what is in its folder; the names of the folder and of the one above
         // are ours.
-        for dir in [VIEW_DIR, ""] {
+        for dir in [self.dir, ""] {
             let synced = self.disk.sync_dir(dir);
             synced.map_err(|error| ViewError(error.to_string()))?;
         }

@@ -18,7 +18,7 @@ use crate::committer::Message;
 use crate::copy_view::copy_view;
 use crate::follower;
 use crate::hung::HungWatch;
-use crate::state::{State, ViewSlot};
+use crate::state::{State, ViewKey, ViewSlot};
 use crate::view::{Mark, ViewFactory, ViewSnapshot};
 use crate::watch::{AdmitHook, Watch};
 
@@ -31,9 +31,14 @@ const COPY_RETRY: Duration = Duration::from_secs(10);
 const PRIMARY_LIMIT: Duration = Duration::from_secs(30);
 const PRIMARY_POLL: Duration = Duration::from_millis(5);
 
+/// Fewest members of a store of which each keeps one view. With fewer each keeps two, or the log could
+/// not be trimmed: one view that rots would be the last but one, or the last (RFC 0006).
+pub const SINGLE_VIEW_MEMBERS_MIN: usize = 3;
+
 /// The views of the members.
 pub struct Views {
-    factory: Arc<dyn ViewFactory>,
+    /// Of the first view of a member, and of the second where it keeps two.
+    factories: Vec<Arc<dyn ViewFactory>>,
     /// Opened and not yet followed.
     opened: Mutex<Vec<Arc<ViewSlot>>>,
     /// Followed, and those given up that somebody may still use.
@@ -41,9 +46,9 @@ pub struct Views {
     /// Held while views are opened: two that open one folder would each find the other's lock in
     /// it, and discard what the other has open.
     opening: Mutex<()>,
-    /// Disks whose view can not be used and can not be made from the log, as that was trimmed. What
-    /// is there stays until a copy of another has taken its place.
-    unfit: Mutex<BTreeSet<DiskId>>,
+    /// Views that can not be used and can not be made from the log, as that was trimmed. What is there
+    /// stays until a copy of another has taken its place.
+    unfit: Mutex<BTreeSet<ViewKey>>,
     /// Whether a view is being copied.
     copying: AtomicBool,
 }
@@ -53,14 +58,23 @@ pub type Reopened = (Arc<ViewSlot>, Box<dyn ViewSnapshot>, Option<Mark>);
 
 impl Views {
     pub fn new(factory: Arc<dyn ViewFactory>) -> Arc<Self> {
+        let second = factory.second();
         Arc::new(Self {
-            factory,
+            factories: std::iter::once(factory).chain(second).collect(),
             opened: Mutex::default(),
             followed: Mutex::default(),
             opening: Mutex::default(),
             unfit: Mutex::default(),
             copying: AtomicBool::new(false),
         })
+    }
+
+    /// How many views each member of a store of `member_count` keeps.
+    pub fn copies(&self, member_count: usize) -> usize {
+        match member_count < SINGLE_VIEW_MEMBERS_MIN {
+            true => self.factories.len(),
+            false => 1,
+        }
     }
 
     /// The furthest mark among the views there are, opening them when none is.
@@ -93,11 +107,11 @@ impl Views {
         log.first().map(|_| log.is_whole())
     }
 
-    fn unfit(&self) -> MutexGuard<'_, BTreeSet<DiskId>> {
+    fn unfit(&self) -> MutexGuard<'_, BTreeSet<ViewKey>> {
         self.unfit.lock().expect("no holder panics")
     }
 
-    /// Opens the view of every member that has a disk in service and no view yet.
+    /// Opens the views that are missing of every member that has a disk in service.
     pub fn open_missing(&self, store: &Store) {
         let whole = Self::is_whole(store);
         let disks = store.opened().disks.all();
@@ -107,26 +121,39 @@ impl Views {
             .max()
             .map_or(0, |last| last + 1);
         for member in 0..members {
-            let mut own = disks.iter().filter(|disk| disk.member.0 == member);
-            let has = |disk: &Arc<DiskHandle>| self.all().iter().any(|slot| slot.disk == disk.id);
-            if own.clone().any(has) {
-                continue;
+            let own = disks.iter().filter(|disk| disk.member.0 == member);
+            let own: Vec<_> = own.collect();
+            for copy in 0..self.copies(usize::from(members)) {
+                self.open_of_member(&own, copy, whole);
             }
-            let usable =
-                |disk: &&Arc<DiskHandle>| disk.disk.is_some() && disk.in_service().is_some();
-            let Some(disk) = own.find(usable) else {
-                continue;
-            };
-            if !self.is_free(disk, whole) || !self.is_fit(disk, whole) {
-                continue;
-            }
-            match self.open_one(disk, whole == Some(true)) {
-                Ok(slot) => self.opened.lock().expect("no holder panics").push(slot),
-                Err(error) => {
-                    tracing::warn!(disk = %disk.name, %error, "no index view here");
-                    if whole == Some(false) {
-                        self.unfit().insert(disk.id);
-                    }
+        }
+    }
+
+    /// Opens view `copy` of the member that has the disks `own`, if it is missing.
+    fn open_of_member(&self, own: &[&Arc<DiskHandle>], copy: usize, whole: Option<bool>) {
+        let all = self.all();
+        let has = |disk: &&Arc<DiskHandle>| all.iter().any(|slot| slot.key() == (disk.id, copy));
+        if own.iter().any(has) {
+            return;
+        }
+        let usable = |disk: &&&Arc<DiskHandle>| disk.disk.is_some() && disk.in_service().is_some();
+        // A second one is on another disk than the first where there is one.
+        let disk = match copy {
+            0 => own.iter().find(usable),
+            _ => own.iter().rfind(usable),
+        };
+        let Some(disk) = disk else {
+            return;
+        };
+        if !self.is_free(disk, copy, whole) || !self.is_fit(disk, copy, whole) {
+            return;
+        }
+        match self.open_one(disk, copy, whole == Some(true)) {
+            Ok(slot) => self.opened.lock().expect("no holder panics").push(slot),
+            Err(error) => {
+                tracing::warn!(disk = %disk.name, copy, %error, "no index view here");
+                if whole == Some(false) {
+                    self.unfit().insert((disk.id, copy));
                 }
             }
         }
@@ -134,26 +161,27 @@ impl Views {
 
     /// Whether what is on `disk` may be opened. What could not be used is discarded once the log can
     /// make it anew, and not before.
-    fn is_fit(&self, disk: &DiskHandle, whole: Option<bool>) -> bool {
+    fn is_fit(&self, disk: &DiskHandle, copy: usize, whole: Option<bool>) -> bool {
         let mut unfit = self.unfit();
-        if !unfit.contains(&disk.id) {
+        if !unfit.contains(&(disk.id, copy)) {
             return true;
         }
         if whole != Some(true) || self.copying.load(Ordering::Acquire) {
             return false;
         }
-        let discarded = self.factory.discard(disk).is_ok();
-        discarded && unfit.remove(&disk.id)
+        let discarded = self.factories[copy].discard(disk).is_ok();
+        discarded && unfit.remove(&(disk.id, copy))
     }
 
     /// Opens a view; one that does not open is discarded and begun anew, if the log can make it.
     fn open_one(
         &self,
         disk: &DiskHandle,
+        copy: usize,
         is_whole: bool,
     ) -> Result<Arc<ViewSlot>, crate::ViewError> {
         let open = || {
-            let view = self.factory.open(disk)?;
+            let view = self.factories[copy].open(disk)?;
             let mark = view.mark()?;
             Ok((view, mark))
         };
@@ -165,13 +193,17 @@ impl Views {
                     return Err(error);
                 }
                 tracing::warn!(disk = %disk.name, %error, "index view discarded");
-                self.factory.discard(disk)?;
+                self.factories[copy].discard(disk)?;
                 open()?
             }
         };
         Ok(Arc::new(ViewSlot {
             disk: disk.id,
-            name: disk.name.clone(),
+            copy,
+            name: match copy {
+                0 => disk.name.clone(),
+                _ => format!("{} (second)", disk.name),
+            },
             view,
             applied: AtomicU64::new(mark.map_or(0, |mark| mark.number)),
             broken: AtomicBool::new(false),
@@ -184,9 +216,9 @@ impl Views {
 
     /// Whether the folder of a view on `disk` may be opened: nobody uses the one given up there.
     /// What is damaged is discarded, if the log can make it.
-    fn is_free(&self, disk: &DiskHandle, whole: Option<bool>) -> bool {
+    fn is_free(&self, disk: &DiskHandle, copy: usize, whole: Option<bool>) -> bool {
         let mut followed = self.followed.lock().expect("no holder panics");
-        let gone = |slot: &Arc<ViewSlot>| slot.disk == disk.id && !slot.is_usable();
+        let gone = |slot: &Arc<ViewSlot>| slot.key() == (disk.id, copy) && !slot.is_usable();
         // The list holds one; readers and the follower hold the others.
         if (followed.iter().filter(|slot| gone(slot))).any(|slot| Arc::strong_count(slot) > 1) {
             return false;
@@ -196,9 +228,9 @@ impl Views {
         followed.retain(|slot| !gone(slot));
         drop(followed);
         if discard {
-            self.unfit().insert(disk.id);
+            self.unfit().insert((disk.id, copy));
         }
-        self.is_fit(disk, whole)
+        self.is_fit(disk, copy, whole)
     }
 
     /// Keeps everybody else from opening and discarding views; `None` when somebody does for long.
@@ -217,7 +249,7 @@ impl Views {
         }
     }
 
-    /// Opens the view on `disk` again, from the disk and not from memory, after `close` gave up the
+    /// Opens a view again, from the disk and not from memory, after `close` gave up the
     /// one that is open.
     ///
     /// # Errors
@@ -226,14 +258,14 @@ impl Views {
         &self,
         store: &Store,
         state: &Arc<State>,
-        disk: DiskId,
+        (disk, copy): ViewKey,
         close: impl FnOnce(),
     ) -> Result<Reopened, String> {
         let _opening = self.opening().ok_or("others are being opened")?;
         let disk = store.opened().disks.find(disk).ok_or("its disk is gone")?;
         close();
         let mut waited = Duration::ZERO;
-        while !self.is_free(disk, Some(false)) {
+        while !self.is_free(disk, copy, Some(false)) {
             if waited >= OPENING_LIMIT {
                 return Err("it stays in use".into());
             }
@@ -241,8 +273,8 @@ impl Views {
             waited += OPENING_POLL;
         }
         let text = |error: crate::ViewError| error.to_string();
-        self.factory.forget_cached(disk).map_err(text)?;
-        let slot = self.open_one(disk, false).map_err(text)?;
+        self.factories[copy].forget_cached(disk).map_err(text)?;
+        let slot = self.open_one(disk, copy, false).map_err(text)?;
         let mark = slot.view.mark().map_err(text)?;
         let snapshot = slot.view.snapshot();
         let mut opened = self.opened.lock().expect("no holder panics");
@@ -262,16 +294,18 @@ impl Views {
         let used = self.all();
         let member = |id: DiskId| disks.find(id).map(|disk| disk.member);
         let unfit = self.unfit().clone();
-        let wanted = unfit.iter().filter_map(|id| disks.find(*id)).find(|disk| {
-            let has = used
-                .iter()
-                .any(|slot| member(slot.disk) == Some(disk.member));
+        let found = |(id, copy): &ViewKey| Some((disks.find(*id)?, *copy));
+        let wanted = unfit.iter().filter_map(found).find(|(disk, copy)| {
+            let is_it =
+                |slot: &Arc<ViewSlot>| slot.copy == *copy && member(slot.disk) == Some(disk.member);
+            let has = used.iter().any(is_it);
             !has && disk.in_service().is_some() && disk.disk.is_some()
         });
+        let wanted = wanted.map(|(disk, copy)| (Arc::clone(disk), copy));
         let reaches = |slot: &&Arc<ViewSlot>| slot.applied.load(Ordering::Acquire) + 1 >= first;
         // Rather not from the one that answers reads.
         let source = (used.iter().filter(reaches)).min_by_key(|slot| state.is_primary(slot));
-        let (Some(disk), Some(source)) = (wanted.cloned(), source.cloned()) else {
+        let (Some((disk, number)), Some(source)) = (wanted, source.cloned()) else {
             return;
         };
         drop(used);
@@ -280,11 +314,11 @@ impl Views {
         }
         let (views, state) = (Arc::clone(self), Arc::clone(state));
         tasks::spawn_thread(&format!("copy view {}", disk.name), move || {
-            let copy = || copy_view(&state, &*views.factory, &source, &disk);
+            let copy = || copy_view(&state, &*views.factories[number], &source, &disk);
             let copied = std::panic::catch_unwind(std::panic::AssertUnwindSafe(copy));
             drop(source);
             match copied {
-                Ok(Ok(())) => drop(views.unfit().remove(&disk.id)),
+                Ok(Ok(())) => drop(views.unfit().remove(&(disk.id, number))),
                 Ok(Err(error)) => {
                     tracing::warn!(disk = %disk.name, %error, "an index view was not copied");
                     state.pause(COPY_RETRY);
@@ -346,19 +380,17 @@ impl Views {
                 // A view holds only what was acknowledged: that it left the chain is evidence of loss.
                 tracing::error!(view = %slot.name, "index view is not on the log's chain: made anew");
             }
-            let id = slot.disk;
+            let (id, copy) = slot.key();
             drop(slot);
             let Some(disk) = store.opened().disks.find(id) else {
                 continue;
             };
             if Self::is_whole(store) != Some(true) {
-                self.unfit().insert(id);
+                self.unfit().insert((id, copy));
                 continue;
             }
-            let anew = self
-                .factory
-                .discard(disk)
-                .and_then(|()| self.open_one(disk, true));
+            let anew = self.factories[copy].discard(disk);
+            let anew = anew.and_then(|()| self.open_one(disk, copy, true));
             match anew {
                 Ok(slot) => kept.push(slot),
                 Err(error) => tracing::warn!(disk = %disk.name, %error, "no index view here"),

@@ -30,9 +30,14 @@ pub struct Applied {
     pub changes: Arc<Vec<ViewChange>>,
 }
 
+/// Which view: the disk it is on, and which of its member's views it is, from 0.
+pub type ViewKey = (DiskId, usize);
+
 /// One view with how far it got.
 pub struct ViewSlot {
     pub disk: DiskId,
+    /// Which of its member's views it is.
+    pub copy: usize,
     pub name: String,
     pub view: Box<dyn IndexView>,
     pub applied: AtomicU64,
@@ -49,6 +54,10 @@ pub struct ViewSlot {
 }
 
 impl ViewSlot {
+    pub const fn key(&self) -> ViewKey {
+        (self.disk, self.copy)
+    }
+
     pub fn is_usable(&self) -> bool {
         !self.broken.load(Ordering::Acquire)
     }
@@ -194,14 +203,14 @@ impl State {
     pub fn prune(&self) {
         let mut visible = self.visible.write().expect("no holder panics");
         let size = visible.overlay.size_bytes();
-        let primary = visible.primary.as_ref().map(|slot| slot.disk);
+        let primary = visible.primary.as_ref().map(|slot| slot.key());
         for slot in &visible.views {
-            if size > OVERLAY_SIZE_BYTES_LAG && Some(slot.disk) != primary {
+            if size > OVERLAY_SIZE_BYTES_LAG && Some(slot.key()) != primary {
                 slot.lagging.store(true, Ordering::Release);
             }
         }
         let counted = visible.views.iter().filter(|slot| {
-            Some(slot.disk) == primary
+            Some(slot.key()) == primary
                 || (slot.is_usable() && !slot.lagging.load(Ordering::Acquire))
         });
         let applied = counted

@@ -1,8 +1,8 @@
 //! A round of trimming: proof first, then the log is removed.
 //!
 //! After a trim the views are part of the truth (hazard H23). So a round reads the view of every
-//! member in service back from its disk and compares it, record by record, with another member's at
-//! the same mark. Only when all are durable above what is to go, all equal, and none has a record
+//! member in service back from its disk and compares it, record by record, with another at the same
+//! mark: with fewer than three members each keeps two. Only when all are durable above what is to go, all equal, and none has a record
 //! with inline content there (H25), the files of the log go. `docs/rfcs/0006` argues each step.
 //!
 //! Invariants
@@ -17,17 +17,14 @@ use std::time::Duration;
 
 use strongroom_base::tasks;
 use strongroom_meta::{Error, ErrorKind, Result, Trimmed};
-use strongroom_zones::{DiskId, Store};
+use strongroom_zones::Store;
 
 use crate::digest::{Digest, digest};
-use crate::health::Views;
-use crate::state::{State, ViewSlot};
+use crate::health::{SINGLE_VIEW_MEMBERS_MIN, Views};
+use crate::state::{State, ViewKey, ViewSlot};
 use crate::view::{Mark, ViewSnapshot};
 
-/// Fewest members of a store whose log may be trimmed: with fewer, a zone lost and a view that rots
-/// would leave neither view nor log.
-const MEMBER_COUNT_MIN: usize = 3;
-/// Fewest views that must be there: while one zone is away, one of two may still rot.
+/// Fewest views that must be there: while one zone is away, or of the only one, one of two may rot.
 const VIEW_COUNT_MIN: usize = 2;
 /// How long views are waited for that are behind, and how often they are looked at.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(60);
@@ -59,9 +56,9 @@ impl Drop for Held {
 }
 
 impl Held {
-    /// Lets all go on but the one on `disk`.
-    fn keep(mut self, disk: DiskId) -> Self {
-        let (kept, released) = self.0.drain(..).partition(|slot| slot.disk == disk);
+    /// Lets all go on but one.
+    fn keep(mut self, key: ViewKey) -> Self {
+        let (kept, released) = self.0.drain(..).partition(|slot| slot.key() == key);
         drop(Self(released));
         self.0 = kept;
         self
@@ -90,11 +87,11 @@ impl TrimRound<'_> {
         if gain == 0 {
             return Ok(Trimmed { first, bytes: 0 });
         }
-        if status.members.len() < MEMBER_COUNT_MIN {
-            let count = status.members.len();
+        let count = status.members.len();
+        if count < SINGLE_VIEW_MEMBERS_MIN && self.views.copies(count) < VIEW_COUNT_MIN {
             return Err(refuse(format!(
-                "the log of a store of {count} failure domains is kept whole: it takes \
-                 {MEMBER_COUNT_MIN} to lose one and still have two copies of the index"
+                "the log of a store of {count} failure domains is kept whole: its index is kept once \
+                 in each"
             )));
         }
         let slots = self.slots()?;
@@ -103,33 +100,36 @@ impl TrimRound<'_> {
         if gain < cost.unwrap_or(0) {
             return Ok(Trimmed { first, bytes: 0 });
         }
-        let disks: Vec<DiskId> = slots.iter().map(|slot| slot.disk).collect();
+        let keys: Vec<ViewKey> = slots.iter().map(|slot| slot.key()).collect();
         drop(slots);
         let mut proven = Vec::new();
-        for disk in disks {
+        for key in keys {
             if strongroom_base::planted("trim_without_proof") {
                 self.store.trim(self.through).map_err(|why| refuse(why.0))?;
                 return Ok(Trimmed { first, bytes: gain });
             }
-            proven.push(self.prove(disk)?);
+            proven.push(self.prove(key)?);
         }
         self.remove(&proven)
     }
 
-    /// The view of each member in service.
+    /// The views of each member in service.
     fn slots(&self) -> Result<Vec<Arc<ViewSlot>>> {
         let (all, disks) = (self.views.all(), &self.store.opened().disks);
         let mut slots = Vec::new();
         let members = self.store.reader().status().members;
+        let copies = self.views.copies(members.len());
         for (index, member) in members.iter().enumerate().filter(|(_, m)| m.in_service) {
             let is_of = |slot: &&Arc<ViewSlot>| {
                 disks.find(slot.disk).is_some_and(|disk| {
                     usize::from(disk.member.0) == index && disk.in_service().is_some()
                 })
             };
-            let slot = all.iter().find(is_of);
-            let none = || refuse(format!("the index on {} is not ready", member.name));
-            slots.push(Arc::clone(slot.ok_or_else(none)?));
+            for copy in 0..copies {
+                let slot = all.iter().filter(is_of).find(|slot| slot.copy == copy);
+                let none = || refuse(format!("an index on {} is not ready", member.name));
+                slots.push(Arc::clone(slot.ok_or_else(none)?));
+            }
         }
         if slots.len() < VIEW_COUNT_MIN {
             return Err(refuse("too few zones are in service"));
@@ -187,13 +187,13 @@ impl TrimRound<'_> {
         }
     }
 
-    /// Reads the view on `disk` back from there, compares it with another member's at the same
+    /// Reads a view back from its disk, compares it with another at the same
     /// mark, and looks for inline content. The view, which is in use again.
-    fn prove(&self, disk: DiskId) -> Result<Arc<ViewSlot>> {
+    fn prove(&self, key: ViewKey) -> Result<Arc<ViewSlot>> {
         let slots = self.wait_caught_up()?;
         let (held, number) = self.hold(&slots)?;
         let (mut own, others): (Vec<_>, Vec<_>) =
-            slots.into_iter().partition(|slot| slot.disk == disk);
+            slots.into_iter().partition(|slot| slot.key() == key);
         let own = own.pop().ok_or_else(|| refuse("an index went away"))?;
         let name = own.name.clone();
         let others: Vec<Look> = others
@@ -212,17 +212,17 @@ impl TrimRound<'_> {
         let mark = own.view.mark().ok().flatten();
         let mark = mark.filter(|mark| mark.number == number);
         let mark = mark.ok_or_else(|| refuse(format!("the index on {name} has another mark")))?;
-        let slot = self.reopen(own, held.keep(disk), mark)?;
+        let slot = self.reopen(own, held.keep(key), mark)?;
         self.compare(slot, mark, &others)
     }
 
     /// Closes a view that stands at `mark` and opens it from its disk. It is followed again; the
     /// look is of the moment before.
     fn reopen(&self, own: Arc<ViewSlot>, mut held: Held, mark: Mark) -> Result<Look> {
-        let (disk, name) = (own.disk, own.name.clone());
+        let (key, name) = (own.key(), own.name.clone());
         let mut waited = Duration::ZERO;
         while self.state.is_primary(&own) {
-            self.state.leave_primary(|slot| slot.disk != disk);
+            self.state.leave_primary(|slot| slot.key() != key);
             if waited >= HOLD_LIMIT {
                 return Err(refuse("no other index can answer reads in its place"));
             }
@@ -230,7 +230,7 @@ impl TrimRound<'_> {
             waited += POLL;
         }
         let (store, state) = (self.store, self.state);
-        let reopened = self.views.reopen(store, state, disk, || {
+        let reopened = self.views.reopen(store, state, key, || {
             state.view_gone(&own);
             // It is not let go: its follower ends, and must not apply one more batch before.
             held.0.clear();

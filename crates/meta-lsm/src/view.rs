@@ -2,6 +2,8 @@
 //! changed, and honest about what it promises after a crash, which is *some applied prefix, or
 //! gone*.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use strongroom_meta::Record;
 use strongroom_zones::DiskHandle;
@@ -146,6 +148,12 @@ pub trait ViewFactory: Send + Sync + 'static {
     /// When it cannot be removed.
     fn settle(&self, _disk: &DiskHandle) -> Result<(), ViewError> {
         Ok(())
+    }
+
+    /// A factory of views beside these on the same disks, for members that keep two. `None`: views
+    /// of this kind are kept once.
+    fn second(&self) -> Option<Arc<dyn ViewFactory>> {
+        None
     }
 
     /// Sees to it that the next open reads from the disk and not from memory.

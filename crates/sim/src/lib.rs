@@ -36,5 +36,5 @@ pub use linear::{Action, Outcome, Request, Violation, check_history, reads_of_li
 pub use sweep::{CrashPoint, SweepReport, scaled, sweep};
 pub use topology::{TOPOLOGIES, Topology};
 pub use trace::{Event, Trace};
-pub use views::SimViews;
+pub use views::{SimViews, second_view_of};
 pub use world::{DiskImage, SimWorld};

@@ -47,6 +47,14 @@ type Shared = Arc<Mutex<HashMap<DiskId, Applied>>>;
 pub struct SimViews {
     world: SimWorld,
     views: Shared,
+    /// Whether these are the second ones of disks.
+    is_second: bool,
+}
+
+/// The name under which the second view of a disk is kept here: for [`SimViews::spoil`] and others.
+#[must_use]
+pub fn second_view_of(disk: DiskId) -> DiskId {
+    DiskId(disk.0.map(|byte| !byte))
 }
 
 impl SimViews {
@@ -56,6 +64,7 @@ impl SimViews {
         Self {
             world: world.clone(),
             views: Shared::default(),
+            is_second: false,
         }
     }
 
@@ -88,6 +97,15 @@ impl SimViews {
         Self {
             world: world.clone(),
             views: Arc::new(Mutex::new(views)),
+            is_second: false,
+        }
+    }
+
+    /// The name of the view of `disk` that this opens.
+    fn name(&self, disk: &DiskHandle) -> DiskId {
+        match self.is_second {
+            true => second_view_of(disk.id),
+            false => disk.id,
         }
     }
 }
@@ -138,6 +156,7 @@ impl SimViews {
         Self {
             world: world.clone(),
             views: Arc::new(Mutex::new(views)),
+            is_second: false,
         }
     }
 }
@@ -145,7 +164,7 @@ impl SimViews {
 impl ViewFactory for SimViews {
     fn open(&self, disk: &DiskHandle) -> Result<Box<dyn IndexView>, ViewError> {
         Ok(Box::new(SimView {
-            disk: disk.id,
+            disk: self.name(disk),
             world: self.world.clone(),
             views: Arc::clone(&self.views),
         }))
@@ -155,9 +174,9 @@ impl ViewFactory for SimViews {
         self.views
             .lock()
             .expect("no holder panics")
-            .remove(&disk.id);
+            .remove(&self.name(disk));
         self.world.mark(ViewEvent {
-            disk: disk.id,
+            disk: self.name(disk),
             applied: Applied::default(),
             is_durable: false,
         });
@@ -167,11 +186,19 @@ impl ViewFactory for SimViews {
     fn begin_anew(&self, disk: &DiskHandle) -> Result<Box<dyn IndexView>, ViewError> {
         Ok(Box::new(SimCopy {
             view: SimView {
-                disk: disk.id,
+                disk: self.name(disk),
                 world: self.world.clone(),
                 views: Arc::clone(&self.views),
             },
             records: Mutex::default(),
+        }))
+    }
+
+    fn second(&self) -> Option<Arc<dyn ViewFactory>> {
+        Some(Arc::new(Self {
+            world: self.world.clone(),
+            views: Arc::clone(&self.views),
+            is_second: true,
         }))
     }
 }
