@@ -47,6 +47,15 @@ pub(crate) struct BlockIdentity {
     pub nonce: u64,
 }
 
+/// What a block says of itself, and whether that is so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Proof {
+    Good(BlockIdentity),
+    /// It is of a format that this program does not know.
+    Newer,
+    None,
+}
+
 /// Bytes on disk of a block with `payload` bytes.
 pub(crate) const fn block_size(payload: usize) -> usize {
     align_up(BLOCK_HEADER_SIZE_BYTES + payload)
@@ -87,6 +96,50 @@ impl BlockIdentity {
         bytes[72..88].copy_from_slice(&disk.0);
         bytes[88..].copy_from_slice(&self.offset().to_le_bytes());
         checksum64(ADDRESS_SEED, &bytes).to_le_bytes()
+    }
+
+    /// Whether a block begins at `bytes`, read at `offset` of a segment on `disk`, that proves itself by
+    /// its checksums. For moving it, where no place is at hand: never for believing its content.
+    pub(crate) fn prove(
+        bytes: &[u8],
+        group: GroupId,
+        shard_index: u8,
+        offset: u64,
+        disk: DiskId,
+    ) -> Proof {
+        let Some(header) = bytes.get(..BLOCK_HEADER_SIZE_BYTES) else {
+            return Proof::None;
+        };
+        if header[..4] != *MAGIC {
+            return Proof::None;
+        }
+        if header[4] > BLOCK_FORMAT {
+            return Proof::Newer;
+        }
+        let number = |from: usize, len: usize| {
+            let mut bytes = [0; 8];
+            bytes[..len].copy_from_slice(&header[from..from + len]);
+            u64::from_le_bytes(bytes)
+        };
+        let small = |from: usize| u32::try_from(number(from, 4)).expect("four bytes");
+        let identity = Self {
+            group,
+            shard_index,
+            block_index: u16::try_from(number(6, 2)).expect("two bytes"),
+            payload_size: small(8),
+            stripe_index: small(12),
+            stripe_offset: number(16, 8),
+            run: number(24, 8),
+            nonce: number(32, 8),
+        };
+        let skipped = u64::from(identity.block_index) * BLOCK_SIZE_BYTES as u64;
+        let is_here = identity.stripe_offset.checked_add(skipped) == Some(offset)
+            && identity.payload_size as usize <= BLOCK_PAYLOAD_BYTES_MAX;
+        let block = bytes.get(..block_size((identity.payload_size as usize).min(BLOCK_SIZE_BYTES)));
+        match block {
+            Some(block) if is_here && identity.verify(block, disk) => Proof::Good(identity),
+            _ => Proof::None,
+        }
     }
 
     /// Writes the header of the block at the start of `block`, whose payload is in place.
@@ -139,6 +192,33 @@ pub(crate) mod tests {
         }
         identity.seal(&mut block, disk);
         (identity, block, disk)
+    }
+
+    #[test]
+    fn a_block_proves_itself_where_it_lies_and_nowhere_else() {
+        let (identity, mut block, disk) = sample();
+        let prove = |bytes: &[u8], shard, offset, disk| {
+            BlockIdentity::prove(bytes, identity.group, shard, offset, disk)
+        };
+        let at = identity.offset();
+        assert_eq!(prove(&block, 3, at, disk), Proof::Good(identity));
+        let mut longer = block.clone();
+        longer.resize(BLOCK_SIZE_BYTES, 7);
+        assert_eq!(prove(&longer, 3, at, disk), Proof::Good(identity));
+        assert_eq!(prove(&block, 2, at, disk), Proof::None);
+        assert_eq!(prove(&block, 3, at + 4096, disk), Proof::None);
+        assert_eq!(prove(&block, 3, at, DiskId([8; 16])), Proof::None);
+        for len in [0, 63, 64, 4096] {
+            assert_eq!(prove(&block[..len], 3, at, disk), Proof::None, "{len}");
+        }
+        for bit in (0..block.len() * 8).step_by(7) {
+            block[bit / 8] ^= 1 << (bit % 8);
+            let proof = prove(&block, 3, at, disk);
+            assert!(!matches!(proof, Proof::Good(_)), "bit {bit}");
+            block[bit / 8] ^= 1 << (bit % 8);
+        }
+        block[4] = BLOCK_FORMAT + 1;
+        assert_eq!(prove(&block, 3, at, disk), Proof::Newer);
     }
 
     #[test]

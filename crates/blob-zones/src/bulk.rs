@@ -22,10 +22,11 @@ use strongroom_blob::{Error, Health, Place, Result};
 use strongroom_zones::{Counters, DiskHandle};
 
 use crate::block::BLOCK_HEADER_SIZE_BYTES;
+use crate::home::Home;
 use crate::map::OpenHow;
 use crate::place::{BlobPlace, Stripe};
 use crate::read::{Payloads, ShardBlocks, ShardRead, decode, read_where_possible};
-use crate::repair::{Checked, Home, check};
+use crate::repair::{Checked, check};
 use crate::segment::GroupId;
 use crate::store::{Source, Store};
 
@@ -51,6 +52,7 @@ impl Store {
         places: &[Place],
         repair: bool,
     ) -> Vec<Result<Health>> {
+        let _inside = repair.then(|| self.gate.enter());
         let mut answers: Vec<Result<Health>> = Vec::with_capacity(places.len());
         let mut stripes = Vec::new();
         for (blob, place) in places.iter().enumerate() {

@@ -88,9 +88,14 @@ impl OpenGroup {
         !self.lock().failed && disks.unbroken(&self.served())
     }
 
-    /// Whether it takes new extents.
+    /// Whether it takes new extents. None on a disk that is drained: it would never be empty.
     pub(crate) fn is_usable(&self, disks: &Disks) -> bool {
-        !self.lock().closed && self.is_sound(disks)
+        let layout = disks.layout();
+        let drained = self
+            .lanes
+            .iter()
+            .any(|lane| layout.is_drained(lane.disk.id));
+        !self.lock().closed && !drained && self.is_sound(disks)
     }
 
     /// Bytes reserved so far.

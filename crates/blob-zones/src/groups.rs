@@ -77,6 +77,12 @@ impl Groups {
         }
     }
 
+    /// Whether the disk said lately that it has no space.
+    pub(crate) fn is_full(&self, disk: DiskId, now: Duration) -> bool {
+        let since = self.full().get(&disk).copied();
+        since.is_some_and(|since| now.saturating_sub(since) < FULL_RETRY_AFTER)
+    }
+
     fn next_turn(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
@@ -154,7 +160,7 @@ pub(crate) fn check_identity(
     }
 }
 
-fn check_space(disk: &DiskRef, needed: u64) -> io::Result<()> {
+pub(crate) fn check_space(disk: &DiskRef, needed: u64) -> io::Result<()> {
     let (free, _) = disk.space()?;
     if free < needed {
         let text = format!("{free} bytes free, {needed} needed");
@@ -167,7 +173,9 @@ impl Store {
     /// The code a store with all its disks in service would use.
     pub(crate) fn full_code(&self) -> Option<Code> {
         let mut counts: BTreeMap<MemberIndex, usize> = BTreeMap::new();
-        for disk in self.disks.all() {
+        let layout = self.disks.layout();
+        let takes = |disk: &&Arc<DiskHandle>| !layout.is_drained(disk.id);
+        for disk in self.disks.all().iter().filter(takes) {
             *counts.entry(disk.member).or_default() += 1;
         }
         choose_code(&counts.into_values().collect::<Vec<_>>())
@@ -179,7 +187,9 @@ impl Store {
         let mut full = self.groups.full();
         full.retain(|_, since| now.saturating_sub(*since) < FULL_RETRY_AFTER);
         let mut candidates = Candidates::new();
-        for disk in self.disks.all() {
+        let layout = self.disks.layout();
+        let takes = |disk: &&Arc<DiskHandle>| !layout.is_drained(disk.id);
+        for disk in self.disks.all().iter().filter(takes) {
             if let Some(lane) = self.lanes.lane(disk) {
                 let member = candidates.entry(disk.member).or_default();
                 if !full.contains_key(&disk.id) {

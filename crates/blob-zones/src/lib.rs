@@ -12,7 +12,7 @@
 //! - Bytes are never overwritten but by themselves, and given back only when the caller says that no
 //!   record names them.
 //!
-//! Not here: which bytes are garbage (sweep), walking all blobs (`workers`), moving shards to new disks.
+//! Not here: which bytes are garbage (sweep), walking all blobs and when to move shards (`workers`).
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -23,8 +23,8 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use strongroom_base::{Clock, Random, tasks};
 use strongroom_blob::{
-    BlobMark, BlobStore, ByteStream, Error, ErrorKind, Filling, Freed, Health, Location, Place,
-    PutOptions, Redundancy, Result, Survey, Written,
+    BlobMark, BlobStore, ByteStream, Error, ErrorKind, Filling, Freed, Health, Location, Moves,
+    Place, PutOptions, Redundancy, Rest, Result, Survey, Written,
 };
 use strongroom_zones::{DiskId, Disks, StoreId};
 
@@ -33,11 +33,13 @@ mod bulk;
 mod code;
 mod footer;
 mod free;
+mod gate;
 mod geometry;
 #[cfg(test)]
 mod golden;
 mod group;
 mod groups;
+mod home;
 mod lane;
 mod locate;
 mod map;
@@ -46,12 +48,15 @@ mod pace;
 mod place;
 mod put;
 mod read;
+mod relocate;
+mod relocate_segment;
 mod repair;
 mod segment;
 mod settings;
 mod standing;
 mod store;
 mod stripe;
+mod transfer;
 
 pub use block::{BLOCK_FORMAT, BLOCK_HEADER_SIZE_BYTES, BLOCK_PAYLOAD_BYTES_MAX, BLOCK_SIZE_BYTES};
 pub use code::{Code, SHARD_COUNT_MAX, choose_code};
@@ -101,6 +106,8 @@ impl ZoneBlobs {
             clock,
             repairs: Mutex::new(Repairs::default()),
             repairing: tokio::sync::Mutex::default(),
+            gate: Arc::default(),
+            relocation: relocate::Relocation::default(),
             marking: Mutex::default(),
             holes_missing: AtomicBool::new(false),
         });
@@ -245,5 +252,13 @@ impl BlobStore for ZoneBlobs {
 
     async fn filled(&self, segments: &[Filling]) {
         self.store.unmark(segments).await;
+    }
+
+    async fn relocate(&self, rest: &dyn Rest) -> bool {
+        self.store.relocate(rest).await
+    }
+
+    fn moves(&self) -> Moves {
+        self.store.relocation.moves()
     }
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use strongroom_blob::{Location, Result, RunLocation, ShardLocation, ShardState};
 
+use crate::home::Home;
 use crate::place::{BlobPlace, Stripe};
-use crate::repair::Home;
 use crate::segment::segment_path;
 use crate::store::Store;
 

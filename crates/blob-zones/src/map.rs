@@ -73,6 +73,18 @@ impl SegmentMap {
         on_disk.collect()
     }
 
+    /// Shards with a segment on more than one disk, at most `count`.
+    pub(crate) fn doubled(&self, count: usize) -> Vec<(GroupId, usize, DiskId)> {
+        let groups = self.groups.read().expect("no holder panics");
+        let of_group = |(group, places): (&GroupId, &Vec<(usize, DiskId)>)| {
+            let many = |shard| places.iter().filter(|(at, _)| *at == shard).count() > 1;
+            let doubled = places.iter().filter(|(shard, _)| many(*shard));
+            let named = doubled.map(|(shard, disk)| (*group, *shard, *disk));
+            named.collect::<Vec<_>>()
+        };
+        groups.iter().flat_map(of_group).take(count).collect()
+    }
+
     /// Lists the segments of a disk. Names that are gone stay in the map: reading finds out.
     pub(crate) fn scan(&self, handle: &DiskHandle) -> io::Result<()> {
         let Some(disk) = &handle.disk else {

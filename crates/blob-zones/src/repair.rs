@@ -10,31 +10,19 @@ use std::io;
 use std::sync::Arc;
 
 use strongroom_base::{AlignedBuf, CreateOptions, DiskRef, FileRef, tasks};
-use strongroom_blob::{Error, ErrorKind, Health, Result};
-use strongroom_zones::{Counters, DiskHandle, DiskId};
+use strongroom_blob::{Health, Result};
+use strongroom_zones::Counters;
 
 use crate::block::BLOCK_HEADER_SIZE_BYTES;
 use crate::groups::{check_identity, sync_segment_dir};
+use crate::home::Home;
 use crate::lane::Lane;
 use crate::place::{BlobPlace, Stripe};
 use crate::read::{Payloads, ShardRead, decode};
-use crate::segment::{
-    GroupId, HeaderError, SEGMENT_HEADER_SIZE_BYTES, SegmentFile, SegmentHeader, segment_path,
-};
+use crate::segment::{GroupId, SegmentFile, SegmentHeader, segment_path};
 use crate::settings::REPAIR_JOBS_MAX;
 use crate::standing::mark_filling;
 use crate::store::{Source, Store};
-
-/// Where the shards of a group belong.
-pub(crate) struct Home {
-    /// The newest header found; `None` when no segment has a good one.
-    pub header: Option<SegmentHeader>,
-    pub disks: Vec<Option<Arc<DiskHandle>>>,
-    /// Shards whose segment is there and has a bad header.
-    pub headers_bad: HashSet<usize>,
-    /// Segments that are there and have a good header.
-    pub headers_good: HashSet<(usize, DiskId)>,
-}
 
 /// A stripe, looked at shard by shard.
 pub(crate) struct Checked {
@@ -51,6 +39,7 @@ impl Store {
         place: &BlobPlace,
         repair: bool,
     ) -> Result<Health> {
+        let _inside = repair.then(|| self.gate.enter());
         let mut health = Health::default();
         let mut homes: HashMap<GroupId, Home> = HashMap::new();
         for stripe in place.stripes(0..place.stream_size()) {
@@ -88,99 +77,6 @@ impl Store {
         health.shards_bad += bad;
         health.shards_good += stripe.shard_count() as u64 - bad;
         Ok(())
-    }
-
-    /// Reads the headers of a group's segments.
-    pub(crate) async fn home(self: &Arc<Self>, stripe: &Stripe) -> Result<Home> {
-        let sources = self.sources(stripe.group, stripe.shard_count()).await;
-        let mut home = Home {
-            header: None,
-            disks: Vec::new(),
-            headers_bad: HashSet::new(),
-            headers_good: HashSet::new(),
-        };
-        for source in sources
-            .iter()
-            .flatten()
-            .filter(|source| source.is_in_service())
-        {
-            match self.read_header(stripe, source).await {
-                Some(Ok(header)) => {
-                    home.headers_good.insert((source.shard, source.disk.id));
-                    let newest = home.header.as_ref().map(|newest| newest.sequence);
-                    if newest.is_none_or(|newest| newest < header.sequence) {
-                        home.header = Some(header);
-                    }
-                }
-                Some(Err(HeaderError::Newer(format))) => {
-                    let text =
-                        format!("segment of format {format} is newer than this program reads");
-                    return Err(Error::new(ErrorKind::Unavailable, text));
-                }
-                Some(Err(HeaderError::Damaged)) => {
-                    home.headers_bad.insert(source.shard);
-                }
-                None => {}
-            }
-        }
-        home.header = home.header.map(|header| self.rehomed(header));
-        let belongs = |(shard, found): (usize, &Vec<Source>)| match &home.header {
-            Some(header) => self.disks.find(header.disks[shard]).cloned(),
-            None => found.first().map(|source| Arc::clone(&source.disk)),
-        };
-        home.disks = sources.iter().enumerate().map(belongs).collect();
-        Ok(home)
-    }
-
-    /// The header with the disks that have the places of those that were replaced. The sequence
-    /// grows with each, so that what is written with it is newer than what it was made from.
-    fn rehomed(&self, mut header: SegmentHeader) -> SegmentHeader {
-        for disk in &mut header.disks {
-            if let Some(home) = self.disks.find_home(*disk)
-                && home.id != *disk
-            {
-                *disk = home.id;
-                header.sequence += 1;
-            }
-        }
-        header
-    }
-
-    /// The header of a segment; `None` when there is no such file.
-    async fn read_header(
-        self: &Arc<Self>,
-        stripe: &Stripe,
-        source: &Source,
-    ) -> Option<std::result::Result<SegmentHeader, HeaderError>> {
-        let disk = source.disk.disk.clone()?;
-        let (path, direct) = (
-            segment_path(stripe.group, source.shard),
-            self.settings.direct,
-        );
-        let permit = self.lanes.read_permit(source.disk.id).await;
-        let read = move || {
-            let _permit = permit;
-            let file = disk.open(&path, direct)?;
-            let mut bytes = AlignedBuf::zeroed(SEGMENT_HEADER_SIZE_BYTES as usize);
-            // A file too short to hold its header has a damaged one.
-            let _ = file.read_at(0, &mut bytes);
-            io::Result::Ok(SegmentHeader::decode(&bytes))
-        };
-        let read = tasks::timeout(self.settings.read_limit, tasks::blocking(read)).await;
-        let header = read.ok()?.ok()?;
-        Some(header.and_then(|header| {
-            let is_ours = header.store == self.id
-                && header.group == stripe.group
-                && usize::from(header.shard_index) == source.shard
-                && usize::from(header.data_count) == stripe.data_count
-                && header.disks.len() == stripe.shard_count()
-                && header.disks[source.shard] == source.disk.id;
-            if is_ours {
-                Ok(header)
-            } else {
-                Err(HeaderError::Damaged)
-            }
-        }))
     }
 
     /// Reads all shards of a stripe, those found elsewhere than where they belong as well.
@@ -362,6 +258,7 @@ impl Store {
     }
 
     async fn repair_found(self: &Arc<Self>, stripe: &Stripe) -> Result<()> {
+        let _inside = self.gate.enter();
         let home = self.home(stripe).await?;
         self.repair_headers(stripe, &home).await;
         self.inspect_stripe(stripe, &home, true, &mut Health::default())

@@ -27,7 +27,7 @@ use crate::store::Store;
 const MARK_SUFFIX: &str = ".filling";
 
 /// A shard of a group on a disk.
-type SegmentAt = (GroupId, usize, DiskId);
+pub(crate) type SegmentAt = (GroupId, usize, DiskId);
 
 /// Shards of groups, as names on a disk tell them.
 type Names = HashSet<(GroupId, usize)>;
@@ -64,14 +64,15 @@ impl Standing {
         self.refills.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn refill(&self, at: &SegmentAt) -> Option<u64> {
+    /// Which refill of a segment is going on, if one is.
+    pub(crate) fn refill(&self, at: &SegmentAt) -> Option<u64> {
         let filling = self.filling.read().expect("no holder panics");
         filling.get(at).copied()
     }
 }
 
 /// Path of the mark of a segment.
-fn mark_path(group: GroupId, shard: usize) -> String {
+pub(crate) fn mark_path(group: GroupId, shard: usize) -> String {
     format!(
         "{}{MARK_SUFFIX}",
         segment_path(group, shard).trim_end_matches(".seg")

@@ -10,11 +10,13 @@ use std::time::Duration;
 use strongroom_base::{Clock, Random, tasks};
 use strongroom_zones::{DiskHandle, DiskId, Disks, StoreId};
 
+use crate::gate::Gate;
 use crate::groups::Groups;
 use crate::lane::Lanes;
 use crate::map::SegmentMap;
 use crate::mark::Marking;
 use crate::place::Stripe;
+use crate::relocate::Relocation;
 use crate::segment::GroupId;
 use crate::settings::Settings;
 use crate::standing::Standing;
@@ -34,6 +36,9 @@ pub(crate) struct Store {
     pub repairs: Mutex<Repairs>,
     /// Held while a segment is opened for repair, so that two do not create one file.
     pub repairing: tokio::sync::Mutex<()>,
+    /// Whoever writes shards where they belong is inside.
+    pub gate: Arc<Gate>,
+    pub relocation: Relocation,
     /// What mark scans remember from one to the next.
     pub marking: Mutex<Marking>,
     /// Whether it was said that a file system makes no holes.

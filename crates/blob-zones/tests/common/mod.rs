@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod ram_disk;
+pub mod served;
 
 use std::sync::Arc;
 use std::time::Duration;
