@@ -312,7 +312,9 @@ impl Store {
         }
         for (other, disk) in home.disks.iter().enumerate() {
             let Some(disk) = disk else { continue };
-            if !home.headers_good.contains(&(other, disk.id)) {
+            let is_there =
+                home.headers_good.contains(&(other, disk.id)) || home.headers_bad.contains(&other);
+            if !is_there {
                 continue;
             }
             let lane = self.lane_of(disk)?;

@@ -175,6 +175,36 @@ async fn h84_what_was_written_to_the_old_file_after_the_copy_moves_before_it_goe
     rig.check().await;
 }
 
+/// A repair that began before the move writes to the old file: the move waits for it, and takes what it
+/// wrote along.
+#[tokio::test(flavor = "multi_thread")]
+async fn h83_what_a_repair_writes_beside_a_move_is_not_lost_with_the_old_file() {
+    let mut rig = Rig::new().await;
+    let old = &rig.disks[0].1;
+    // Shards that are gone without a trace: holes in good files.
+    for (name, mut bytes) in old.segments() {
+        bytes[4096..].fill(0);
+        old.tamper(&name, Some(bytes));
+    }
+    old.set_faults(|faults| faults.writes_hang = true);
+    let (blobs, place) = (Arc::clone(&rig.served.blobs), rig.places[0].0.clone());
+    let before = old.writes();
+    let repair = tokio::spawn(async move { blobs.repair(&place).await.unwrap() });
+    common::until("the repair writes", || old.writes() > before).await;
+    rig.drain("disk0");
+    let blobs = Arc::clone(&rig.served.blobs);
+    let moves = tokio::spawn(async move { while blobs.relocate(&NoRest).await {} });
+    let (old, new) = (&rig.disks[0].1, &rig.disks[3].1);
+    common::until("the copy is there", || !new.segments().is_empty()).await;
+    old.set_faults(|faults| faults.writes_hang = false);
+    let repaired = repair.await.unwrap();
+    assert!(repaired.shards_repaired > 0 && repaired.shards_bad == 0);
+    moves.await.unwrap();
+    assert!(old.segments().is_empty());
+    let health = rig.served.blobs.verify(&rig.places[0].0).await.unwrap();
+    assert_eq!(health.shards_bad, 0, "{health:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_without_another_place_says_what_it_waits_for() {
     let mut rig = Rig::new().await;

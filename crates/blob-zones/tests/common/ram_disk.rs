@@ -26,6 +26,7 @@ struct State {
     faults: Faults,
     created: usize,
     reads: usize,
+    writes: usize,
 }
 
 #[derive(Default, Clone)]
@@ -146,6 +147,11 @@ impl RamDisk {
     /// Reads of segments asked for since the disk was made, those that hang included.
     pub fn reads(&self) -> usize {
         self.lock().reads
+    }
+
+    /// Writes of segments asked for since the disk was made, those that hang included.
+    pub fn writes(&self) -> usize {
+        self.lock().writes
     }
 
     fn online(&self) -> io::Result<MutexGuard<'_, State>> {
@@ -297,6 +303,7 @@ impl RamFile {
     }
 
     fn write_fault(&self) -> io::Result<()> {
+        self.shared.state.lock().unwrap().writes += usize::from(self.is_segment());
         let mut state = self.wait(|faults| faults.writes_hang);
         if !self.is_segment() {
             return Ok(());
