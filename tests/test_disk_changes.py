@@ -127,3 +127,57 @@ def test_an_added_disk_is_used_and_a_start_without_it_is_refused(new_server, tmp
         zones[name].append(folder)
     server.start()
     assert read_all(server.client(), "objects") == expected
+
+
+# AZ21
+def test_a_disk_is_drained_and_removed_under_traffic(new_server, tmp_path):
+    server, zones, expected = store(new_server, tmp_path)
+    old, new = tmp_path / "a", tmp_path / "a1"
+    alone = strongroom(server, "disk", "drain", old, code=1)
+    assert "add a disk to the zone first" in alone, alone
+    new.mkdir()
+    strongroom(server, "disk", "add", "--zone", "a", "--folder", new)
+    early = strongroom(server, "disk", "remove", old, code=1)
+    assert "drain it first" in early, early
+    told = strongroom(server, "disk", "drain", old)
+    assert "disk remove" in told
+    client = server.client()
+    expected |= fill(client, "objects", SIZES, prefix="during")
+    # Nothing takes new shards there: what is there moves away.
+    wait_until("it is empty", lambda: disk(server, old)["drain"].get("segments_left") == 0)
+    assert not list((old / "segments").glob("*.seg"))
+    assert "it can be removed" in strongroom(server, "disks")
+    assert read_all(client, "objects") == expected
+    strongroom(server, "disk", "remove", old)
+    wait_until("zone a is in service", lambda: zones_in_service(server) == {"a", "b", "c"})
+    expected |= fill(client, "objects", SIZES, prefix="later")
+    assert read_all(client, "objects") == expected
+    server.stop()
+    refused = start_refused(server)
+    assert "was drained and removed from the store" in refused, refused
+    zones["a"] = [new]
+    server.start()
+    assert zones_in_service(server) == {"a", "b", "c"}
+    # What moved carries its content: another zone may go.
+    server.stop()
+    shutil.rmtree(tmp_path / "b")
+    (tmp_path / "b").mkdir()
+    server.start()
+    assert read_all(server.client(), "objects") == expected
+
+
+def test_a_drain_goes_on_after_a_kill_and_can_be_taken_back(new_server, tmp_path):
+    server, zones, expected = store(new_server, tmp_path)
+    new = tmp_path / "c1"
+    new.mkdir()
+    strongroom(server, "disk", "add", "--zone", "c", "--folder", new)
+    zones["c"].append(new)
+    strongroom(server, "disk", "drain", tmp_path / "c")
+    server.kill()
+    server.start()
+    wait_until("it is empty", lambda: disk(server, tmp_path / "c")["drain"].get("segments_left") == 0)
+    assert read_all(server.client(), "objects") == expected
+    strongroom(server, "disk", "keep", tmp_path / "c")
+    assert "drain" not in disk(server, tmp_path / "c")
+    kept = strongroom(server, "disk", "remove", tmp_path / "c", code=1)
+    assert "drain it first" in kept, kept

@@ -30,7 +30,7 @@ pub use service::AdminService;
 pub use status::{DiskOrder, StoreSource};
 pub use strongroom_admin_api::{
     AddDiskRequest, ApiError, DiskChanged, DiskJoined, DiskRequest, DiskStatus, DiskTopology,
-    EngineStatus, ErrorCode, LevelCount, RepairPhase, RepairStatus, ReplaceDiskRequest,
-    ScrubStatus, Status, Topology, ZoneMissing, ZoneStatus, ZoneTopology,
+    DrainStatus, EngineStatus, ErrorCode, LevelCount, RepairPhase, RepairStatus,
+    ReplaceDiskRequest, ScrubStatus, Status, Topology, ZoneMissing, ZoneStatus, ZoneTopology,
 };
 pub use upkeep::UpkeepSource;

@@ -118,11 +118,11 @@ impl Store {
         sources: &[Vec<Source>],
     ) -> SegmentHeader {
         let layout = self.disks.layout();
-        for shard in 0..header.disks.len() {
+        for (shard, sources) in sources.iter().enumerate() {
             let named = header.disks[shard];
             let home = match own.get(&shard) {
                 Some((_, disk)) => *disk,
-                None => self.home_without_file(&layout, &header, shard, &sources[shard]),
+                None => self.home_without_file(&layout, &header, shard, sources),
             };
             if home != named {
                 header.disks[shard] = home;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use common::RamDisk;
 use common::served::{Served, serve_zones};
+use strongroom_base::tasks;
 use strongroom_blob::{BlobStore, NoRest, Place};
 use strongroom_zones::{DiskChange, OutReason};
 
@@ -189,11 +190,11 @@ async fn h83_what_a_repair_writes_beside_a_move_is_not_lost_with_the_old_file() 
     old.set_faults(|faults| faults.writes_hang = true);
     let (blobs, place) = (Arc::clone(&rig.served.blobs), rig.places[0].0.clone());
     let before = old.writes();
-    let repair = tokio::spawn(async move { blobs.repair(&place).await.unwrap() });
+    let repair = tasks::spawn(async move { blobs.repair(&place).await.unwrap() });
     common::until("the repair writes", || old.writes() > before).await;
     rig.drain("disk0");
     let blobs = Arc::clone(&rig.served.blobs);
-    let moves = tokio::spawn(async move { while blobs.relocate(&NoRest).await {} });
+    let moves = tasks::spawn(async move { while blobs.relocate(&NoRest).await {} });
     let (old, new) = (&rig.disks[0].1, &rig.disks[3].1);
     common::until("the copy is there", || !new.segments().is_empty()).await;
     old.set_faults(|faults| faults.writes_hang = false);

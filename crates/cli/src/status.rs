@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use strongroom_admin_api::{EngineStatus, NoParameters, Status};
+use strongroom_admin_api::{DiskStatus, DrainStatus, EngineStatus, NoParameters, Status};
 
 use crate::show::{Table, escaped, service, size, size_or_unknown, span};
 use crate::{Admin, CliError, json_text};
@@ -49,6 +49,7 @@ pub(crate) async fn disks(admin: &Admin, json: bool) -> Result<String, CliError>
     let mut table = Table::new(&heading, &[3, 4]);
     for entry in answer.disks {
         let disk = entry.disk;
+        let note = disk_note(&disk);
         table.row([
             entry.zone,
             disk.folder,
@@ -56,10 +57,29 @@ pub(crate) async fn disks(admin: &Admin, json: bool) -> Result<String, CliError>
             size_or_unknown(disk.bytes_free),
             size_or_unknown(disk.bytes_total),
             disk.id,
-            disk.reason.unwrap_or_default(),
+            note,
         ]);
     }
     Ok(table.text())
+}
+
+/// Why a disk is out, or how far it is emptied.
+pub(crate) fn disk_note(disk: &DiskStatus) -> String {
+    let drain = disk.drain.as_ref().map(drain_note);
+    let notes: Vec<String> = disk.reason.clone().into_iter().chain(drain).collect();
+    notes.join("; ")
+}
+
+fn drain_note(drain: &DrainStatus) -> String {
+    let mut note = match (drain.segments_left, drain.bytes_left) {
+        (Some(0), _) => "drained: it can be removed".to_owned(),
+        (Some(_), Some(bytes)) => format!("draining: {} left", size_or_unknown(Some(bytes))),
+        _ => "draining".to_owned(),
+    };
+    if let Some(why) = &drain.waits_for {
+        let _ = write!(note, ", waits: {why}");
+    }
+    note
 }
 
 fn status_text(status: &Status) -> String {
@@ -111,7 +131,7 @@ fn store_text(text: &mut String, store: &EngineStatus) {
                 size_or_unknown(disk.bytes_free),
                 size_or_unknown(disk.bytes_total),
                 disk.folder.clone(),
-                disk.reason.clone().unwrap_or_default(),
+                disk_note(disk),
             ]);
         }
     }
@@ -121,7 +141,7 @@ fn store_text(text: &mut String, store: &EngineStatus) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use strongroom_admin_api::{DiskStatus, ZoneStatus};
+    use strongroom_admin_api::ZoneStatus;
 
     #[test]
     fn the_table_shows_what_is_out_and_why() {

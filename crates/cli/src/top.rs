@@ -166,7 +166,7 @@ fn disks(store: &EngineStatus) -> String {
                 service(disk.in_service).to_owned(),
                 bar(disk.bytes_free, disk.bytes_total),
                 size_or_unknown(disk.bytes_free),
-                disk.reason.clone().unwrap_or_default(),
+                crate::status::disk_note(disk),
             ]);
         }
     }

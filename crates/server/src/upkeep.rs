@@ -12,8 +12,8 @@ use strongroom_admin_server::{
 use strongroom_base::{Clock, Timestamp};
 use strongroom_objects::{Level, Objects};
 use strongroom_workers::{
-    Clients, LogCheck, LogChecked, MendSettings, Mender, Phase, ScrubSettings, Scrubber, Upkeep,
-    Worker,
+    Clients, LogCheck, LogChecked, MendSettings, Mender, Phase, RelocateSettings, Relocator,
+    ScrubSettings, Scrubber, Upkeep, Worker,
 };
 use strongroom_zones::{LogReader, LogScrubbed};
 
@@ -79,6 +79,12 @@ impl ServerUpkeep {
             Arc::clone(clock),
             MendSettings::default(),
         );
+        let relocator = Relocator::new(
+            objects.clone(),
+            Arc::clone(&upkeep),
+            Arc::clone(&clients),
+            RelocateSettings::default(),
+        );
         let scrubber = Scrubber::new(
             objects.clone(),
             Arc::clone(&upkeep),
@@ -93,6 +99,7 @@ impl ServerUpkeep {
         let workers = vec![
             Worker::start("repair", mender.run()),
             Worker::start("scrub", scrubber.run()),
+            Worker::start("moves", relocator.run()),
         ];
         let clock = Arc::clone(clock);
         let shared = Self {

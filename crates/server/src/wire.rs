@@ -14,11 +14,14 @@ use hyper::body::Incoming;
 use strongroom_admin_server::{
     AddDiskRequest, ApiError, DiskChanged, DiskJoined, DiskOrder, DiskRequest, ReplaceDiskRequest,
 };
-use strongroom_admin_server::{DiskStatus, EngineStatus, Health, Sample, SampleKind, ZoneStatus};
+use strongroom_admin_server::{
+    DiskStatus, DrainStatus, EngineStatus, Health, Sample, SampleKind, ZoneStatus,
+};
 use strongroom_base::{Clock, Random, RealDisk};
+
 use strongroom_blob_zones::ZoneBlobs;
 use strongroom_meta_lsm::{FjallViews, LsmMeta, LsmSettings};
-use strongroom_objects::Objects;
+use strongroom_objects::{Moves, Objects};
 use strongroom_s3_front::{
     Admission, FrontParts, FrontService, FrontSettings, Observed, Observer, SharedCredentials,
 };
@@ -141,6 +144,7 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         store,
         meta,
         blobs,
+        objects: objects.clone(),
         spaces,
         changes: DiskChanges::default(),
         reduced: reduced(objects.clone()),
@@ -307,6 +311,7 @@ struct ZoneEngine {
     store: Store,
     meta: Arc<LsmMeta>,
     blobs: Arc<ZoneBlobs>,
+    objects: Objects,
     spaces: Arc<DiskSpace>,
     changes: DiskChanges,
     reduced: Figure<u64>,
@@ -336,6 +341,7 @@ impl ZoneEngine {
             .enumerate()
             .map(|(index, zone)| (zone.name.as_str(), index))
             .collect();
+        let moves = self.objects.moves();
         for disk in self.disks() {
             let index = order
                 .get(disk.zone.as_str())
@@ -353,6 +359,7 @@ impl ZoneEngine {
                 reason: disk.out_reason().map(|reason| reason.to_string()),
                 bytes_free: None,
                 bytes_total: None,
+                drain: self.drain_of(disk, &moves),
             });
         }
         let mut zones: Vec<ZoneStatus> = zones.into_values().collect();
@@ -362,6 +369,51 @@ impl ZoneEngine {
             zone.reason = Some(disk.unwrap_or_else(waiting));
         }
         zones
+    }
+}
+
+impl ZoneEngine {
+    fn drain_of(&self, disk: &DiskHandle, moves: &Moves) -> Option<DrainStatus> {
+        if !self.store.opened().disks.is_drained(disk.id) {
+            return None;
+        }
+        let found = moves.drains.iter().find(|drain| drain.disk == disk.id.0);
+        Some(
+            found.map_or_else(DrainStatus::default, |drain| DrainStatus {
+                segments_left: Some(drain.segments_left),
+                bytes_left: Some(drain.bytes_left),
+                bytes_moved: drain.bytes_moved,
+                waits_for: (!drain.waits_for.is_empty()).then(|| drain.waits_for.clone()),
+            }),
+        )
+    }
+
+    /// What is moved between disks.
+    #[allow(clippy::cast_precision_loss)]
+    fn move_samples(&self) -> [Sample; 2] {
+        let moves = self.objects.moves();
+        let left: u64 = moves.drains.iter().map(|drain| drain.bytes_left).sum();
+        let sample = |name, help, kind, value: u64| Sample {
+            name,
+            help,
+            kind,
+            labels: Vec::new(),
+            value: value as f64,
+        };
+        [
+            sample(
+                "strongroom_drain_bytes_left",
+                "Bytes of segments on disks that are drained.",
+                SampleKind::Gauge,
+                left,
+            ),
+            sample(
+                "strongroom_moved_bytes_total",
+                "Bytes of shards moved from one disk of a zone to another.",
+                SampleKind::Counter,
+                moves.bytes_moved,
+            ),
+        ]
     }
 }
 
@@ -456,7 +508,9 @@ impl Engine for ZoneEngine {
             labels: Vec::new(),
             value: sample.value,
         });
-        let samples = samples.chain(self.swept.samples());
+        let samples = samples
+            .chain(self.swept.samples())
+            .chain(self.move_samples());
         samples.chain(self.packing.samples()).collect()
     }
 

@@ -8,6 +8,7 @@
 
 pub mod mend;
 pub mod pack;
+pub mod relocate;
 pub mod respread;
 pub mod scrub;
 pub mod sweep;
@@ -16,6 +17,7 @@ mod worker;
 
 pub use mend::{Mender, Settings as MendSettings};
 pub use pack::{Packer, PackerCounters, Settings as PackSettings};
+pub use relocate::{Relocator, Settings as RelocateSettings};
 pub use respread::{Redundancy, Respreader, Settings as RespreadSettings};
 pub use scrub::{LogCheck, LogChecked, Scrubber, Settings as ScrubSettings};
 pub use sweep::{Settings as SweepSettings, Space, SpaceNow, Sweeper};

@@ -19,8 +19,8 @@ pub use place::{
     VERIFY_PARTS_MAX, WhereRequest,
 };
 pub use status::{
-    DiskInZone, DiskStatus, Disks, EngineStatus, NoParameters, Status, ZoneStatus, ZoneSummary,
-    Zones,
+    DiskInZone, DiskStatus, Disks, DrainStatus, EngineStatus, NoParameters, Status, ZoneStatus,
+    ZoneSummary, Zones,
 };
 pub use topology::{DiskTopology, Topology, ZoneTopology};
 pub use upkeep::{

@@ -82,6 +82,25 @@ pub struct DiskStatus {
     /// Bytes in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_total: Option<u64>,
+    /// How far it is emptied; absent when it is not being drained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainStatus>,
+}
+
+/// A disk that is being emptied.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct DrainStatus {
+    /// Segment files still on it, as the last look found; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments_left: Option<u64>,
+    /// Their bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_left: Option<u64>,
+    /// Bytes moved off it since the server started.
+    pub bytes_moved: u64,
+    /// Why what is left can not be moved now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
 }
 
 /// The request of a call that takes none.
