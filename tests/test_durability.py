@@ -9,6 +9,7 @@ recovery; real power cuts are in test_power_cuts.py, and each of their instants 
 import json
 import os
 import random
+import shutil
 import statistics
 import time
 from pathlib import Path
@@ -17,6 +18,8 @@ from harness.figures import figure
 from harness.ledger import Ledger, Writer, bound
 
 KILLS = 8
+RECOVERIES = 4
+KILLS_OF_A_RECOVERY = 3
 WRITERS = 6
 
 
@@ -69,6 +72,44 @@ def test_acknowledged_operations_survive_kill_9(new_server, scale, capsys):
         )
         counts = {"kills": kills, "kills during recovery": kills_in_recovery}
         figure("T4 kill -9 under load", "acknowledged operations", ledger.checked, **counts)
+
+
+# AZ08, AZ10, AZ19
+def test_acknowledged_operations_survive_kill_9_of_one_recovery_after_another(new_server, scale, capsys):
+    """Each recovery is killed three times, anywhere in the time the last one took; every second
+    has a view to make anew."""
+    with capsys.disabled():
+        print()
+        chance = random.Random(seed())
+    server = new_server()
+    server.expect_errors(r"view", r"zone")
+    server.start()
+    server.client().create_bucket(Bucket="ledger")
+    ledger, kills = Ledger("ledger"), 0
+    for round_number in range(RECOVERIES * scale):
+        writers = [Writer(server, ledger, f"r{round_number}w{n}", chance.random()) for n in range(WRITERS)]
+        for writer in writers:
+            writer.start()
+        time.sleep(chance.uniform(0.2, 0.8))
+        server.kill()
+        for writer in writers:
+            writer.stop()
+        longest = server.recovery_seconds
+        if round_number % 2 == 1:
+            views = [path for path in server.data.rglob("*") if path.is_dir() and "view" in path.name]
+            shutil.rmtree(chance.choice(views))
+        for _ in range(KILLS_OF_A_RECOVERY):
+            server.start(ready=False)
+            time.sleep(chance.uniform(0.0, longest))
+            server.kill()
+            kills += 1
+        server.start()
+        ledger.check(server.client(), everything=round_number == RECOVERIES * scale - 1)
+    ledger.check_refusals()
+    assert ledger.checked > 20, "too few operations to say anything"
+    with capsys.disabled():
+        print(f"kills of a recovery {kills}, acknowledged ops checked {ledger.checked}, {bound(0, ledger.checked)}")
+        figure("T4 kill -9 during recovery", "acknowledged operations", ledger.checked, **{"kills": kills})
 
 
 def test_a_stop_by_sigterm_loses_nothing_and_refuses_nothing_acknowledged(new_server):
