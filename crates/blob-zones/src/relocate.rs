@@ -6,6 +6,7 @@
 //! - A target has no other shard of the group: the store survives after a move what it survived before.
 //! - Nothing is remembered of a move: where files lie says how far it is (RFC 0011).
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +14,7 @@ use strongroom_base::tasks;
 use strongroom_blob::{Drain, Moves, Rest};
 use strongroom_zones::{DiskHandle, DiskId};
 
+use crate::lane::Served;
 use crate::map::OpenHow;
 use crate::segment::GroupId;
 use crate::store::Store;
@@ -29,8 +31,8 @@ const DIFFERENCE_PERCENT: u64 = 10;
 /// What moves, and what is known of it.
 #[derive(Default)]
 pub(crate) struct Relocation {
-    /// Held during a round.
-    round: tokio::sync::Mutex<()>,
+    /// Held during a round: the disks that were rid of what is half made, since when in service.
+    round: tokio::sync::Mutex<HashSet<Served>>,
     /// Where the next round begins among the segments of a disk.
     turn: AtomicUsize,
     state: Mutex<Moves>,
@@ -79,9 +81,10 @@ fn percent(used: u64, total: u64) -> u64 {
 impl Store {
     /// Moves one segment, if there is one to move. Whether it did.
     pub(crate) async fn relocate(self: &Arc<Self>, rest: &dyn Rest) -> bool {
-        let Ok(_round) = self.relocation.round.try_lock() else {
+        let Ok(mut cleaned) = self.relocation.round.try_lock() else {
             return false;
         };
+        self.clean(&mut cleaned).await;
         self.groups.close_unusable(&self.disks);
         let drained = self.drained_disks();
         self.look_at_drains(&drained).await;
@@ -95,6 +98,17 @@ impl Store {
             return true;
         }
         drained.is_empty() && self.rebalance(rest).await
+    }
+
+    async fn clean(&self, cleaned: &mut HashSet<Served>) {
+        for disk in self.disks.all() {
+            if let Some(lane) = self.lanes.lane(disk)
+                && !cleaned.contains(&lane.served())
+                && self.remove_half_made(&lane).await
+            {
+                cleaned.insert(lane.served());
+            }
+        }
     }
 
     fn drained_disks(&self) -> Vec<Arc<DiskHandle>> {

@@ -18,7 +18,7 @@ use crate::home::Home;
 use crate::lane::Lane;
 use crate::map::OpenHow;
 use crate::segment::{GroupId, SEGMENT_DIR, SegmentFile, SegmentHeader, segment_path};
-use crate::standing::{mark_filling, mark_path};
+use crate::standing::{has_mark, mark_filling, mark_path};
 use crate::store::Store;
 use crate::transfer::Transfer;
 
@@ -30,10 +30,13 @@ const REPAIRS_POLL: Duration = Duration::from_millis(10);
 /// finds nothing unless a disk failed.
 const COMPARISONS_MAX: usize = 4;
 
+/// End of the name of a file that is being made.
+const MOVING_SUFFIX: &str = ".moving";
+
 /// Name of a file that is being made.
 fn moving_path(group: GroupId, shard: usize) -> String {
     format!(
-        "{}.moving",
+        "{}{MOVING_SUFFIX}",
         segment_path(group, shard).trim_end_matches(".seg")
     )
 }
@@ -63,13 +66,13 @@ impl Store {
         if !self.groups.is_ended(group) {
             return Err("it is still written to".to_owned());
         }
-        if self.standing.refill(&(group, shard, from.id)).is_some() {
+        let source_lane = self.lane_of(from)?;
+        if self.is_marked(&source_lane, group, shard).await? {
             return Err("it is being refilled: repair comes first".to_owned());
         }
         let home = self.home_now(group).await?;
         let header = home.header.as_ref().ok_or("no header of it can be read")?;
         let belongs = *header.disks.get(shard).ok_or("its header is another's")?;
-        let source_lane = self.lane_of(from)?;
         let mut written = 0;
         let to = if belongs == from.id {
             let to = self.target(header, from, wanted).await?;
@@ -225,6 +228,38 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the segment is being refilled. A start does not know the marks before a survey: the
+    /// disk does.
+    async fn is_marked(
+        &self,
+        lane: &Arc<Lane>,
+        group: GroupId,
+        shard: usize,
+    ) -> Result<bool, String> {
+        let disk = lane.disk.disk.clone().ok_or("it has no folder")?;
+        let look = move || has_mark(&disk, group, shard);
+        let found = self.on_disk(lane, look).await;
+        found.ok_or_else(|| format!("{} can not be looked at", lane.disk.name))
+    }
+
+    /// Removes what moves that were cut short left half made on a disk.
+    pub(crate) async fn remove_half_made(&self, lane: &Arc<Lane>) -> bool {
+        let Some(disk) = lane.disk.disk.clone() else {
+            return false;
+        };
+        let remove = move || {
+            let names = match disk.list(SEGMENT_DIR) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                names => names?,
+            };
+            for name in names.iter().filter(|name| name.ends_with(MOVING_SUFFIX)) {
+                disk.remove(&format!("{SEGMENT_DIR}/{name}"))?;
+            }
+            Ok(())
+        };
+        self.on_disk(lane, remove).await.is_some()
+    }
+
     async fn open_source(
         self: &Arc<Self>,
         lane: &Arc<Lane>,
@@ -333,7 +368,7 @@ impl Store {
         from: &Arc<Lane>,
         to: &Arc<Lane>,
     ) -> Result<(), String> {
-        if self.standing.refill(&(group, shard, to.disk.id)).is_some() {
+        if self.is_marked(to, group, shard).await? {
             return Err("repair has to verify the copy first".to_owned());
         }
         if !self.disks.unbroken(&[to.served()]) {

@@ -96,6 +96,14 @@ pub(crate) fn mark_filling(disk: &DiskRef, group: GroupId, shard: usize) -> io::
     sync_segment_dir(disk)
 }
 
+/// Whether a segment has a mark, by what is on the disk.
+pub(crate) fn has_mark(disk: &DiskRef, group: GroupId, shard: usize) -> io::Result<bool> {
+    match disk.open(&mark_path(group, shard), false) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        file => file.map(|_| true),
+    }
+}
+
 /// The segments and the marks on a disk.
 fn list(disk: &DiskRef) -> io::Result<(Names, Names)> {
     let names = match disk.list(SEGMENT_DIR) {

@@ -144,6 +144,10 @@ async fn h39_a_damaged_segment_stays_until_repair_has_verified_its_copy() {
     assert!(rig.disks[0].1.segments().keys().eq([name]));
     let drains = rig.served.blobs.moves().drains;
     assert!(drains[0].waits_for.contains("repair"), "{drains:?}");
+    // A process that has not looked for marks yet knows it too.
+    rig.served.reopen_blobs();
+    rig.relocate().await;
+    assert_eq!(rig.disks[0].1.segments().len(), 1);
     let blobs = &rig.served.blobs;
     let survey = blobs.survey().await;
     assert_eq!(survey.filling.len(), 1);
