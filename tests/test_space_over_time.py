@@ -3,8 +3,8 @@
 Small disks are written many times over, in objects of 4 KiB and in objects of 8 MiB, and a few objects
 stay for good. After each fifth: the log and the space in use are below a bound that is stated here,
 the server is killed and started again, and all that must be there is. Times are recorded and printed,
-never asserted. In a change as much is written as minutes allow; `STRONGROOM_TEST_SCALE` of 20 and more
-writes twenty times the disk.
+never asserted. In a change as much is written as minutes allow; `STRONGROOM_TEST_SCALE` of 54 and
+more writes twenty times the disk.
 """
 
 import contextlib
@@ -194,16 +194,15 @@ def report(name, folders, written, restarts, times):
 @pytest.mark.root
 def test_the_disk_written_over_in_objects_of_4_kib_gives_its_space_back(new_server, tmp_path, scale):
     """H34."""
-    bytes_all = min(TIMES_MAX * SMALL_DISK_MIB, 320 * scale) * MIB
+    bytes_all = min(TIMES_MAX * SMALL_DISK_MIB, 240 * scale) * MIB
     with store(new_server, tmp_path, SMALL_DISK_MIB) as (server, folders):
         report("4 KiB", folders, *write_over(server, folders, 4 * KIB, 4000, bytes_all, 16))
-        assert metric(server, "strongroom_log_trims_total") >= 0
 
 
 @pytest.mark.root
 def test_the_disk_written_over_in_objects_of_8_mib_gives_its_space_back(new_server, tmp_path, scale):
     """H34."""
-    bytes_all = min(TIMES_MAX * LARGE_DISK_MIB, 2800 * scale) * MIB
+    bytes_all = min(TIMES_MAX * LARGE_DISK_MIB, 1400 * scale) * MIB
     with store(new_server, tmp_path, LARGE_DISK_MIB) as (server, folders):
         report("8 MiB", folders, *write_over(server, folders, 8 * MIB, 14, bytes_all, 4))
 
@@ -212,7 +211,7 @@ def test_the_disk_written_over_in_objects_of_8_mib_gives_its_space_back(new_serv
 @pytest.mark.parametrize("zone_names", ["a", "ab"])
 def test_stores_of_one_and_of_two_zones_give_their_log_back(new_server, tmp_path, scale, zone_names):
     """H23, H34: their index is kept twice in each zone, so that the log may go."""
-    bytes_all = min(TIMES_MAX * SMALL_DISK_MIB, 320 * scale) * MIB
+    bytes_all = min(TIMES_MAX * SMALL_DISK_MIB, 220 * scale) * MIB
     with store(new_server, tmp_path, SMALL_DISK_MIB, zone_names) as (server, folders):
         report(f"{len(zone_names)} zones, 16 KiB", folders,
-               *write_over(server, folders, 15 * KIB, 4000, bytes_all, 16))
+               *write_over(server, folders, 15 * KIB, 3000, bytes_all, 16))

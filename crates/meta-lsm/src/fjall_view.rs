@@ -20,6 +20,9 @@ use crate::view::{
 /// The folder of the view on a disk, and of a second one.
 const VIEW_DIR: &str = "view";
 const SECOND_VIEW_DIR: &str = "view-second";
+/// Bytes of a view in memory before they are flushed. What is not flushed is applied from the journal when
+/// the view is opened, about a second for this much: a start takes that long for each view.
+const MEMTABLE_SIZE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Threads that flush and compact, per view: a view in the background must not starve clients.
 const WORKER_THREADS: usize = 1;
 
@@ -188,7 +191,9 @@ fn open(
         .open()
         .map_err(failed)?;
     let keyspace = database
-        .keyspace("view", KeyspaceCreateOptions::default)
+        .keyspace("view", || {
+            KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_SIZE_BYTES_MAX)
+        })
         .map_err(failed)?;
     Ok(FjallView {
         disk,
