@@ -1,4 +1,4 @@
-"""AZ08-AZ19 on a file system that fails on command: one disk, or two, and what a client then sees.
+"""The rules of zones on a file system that fails on command: one disk, or two, and what a client then sees.
 
 Each zone is a disk behind a file system of our own (tests/fault-fs), which fails calls by their path
 and their kind. With redundancy left no operation may fail and no byte may be wrong; without it a write
@@ -34,7 +34,6 @@ FAULTS = {
     # Full segments are another matter: the fullest zone decides, and 507 says so.
     "no space for the log": [("disk/log*", "write,allocate,create", "enospc")],
     "read-only": [("*", "write,allocate,create,remove,rename,sync", "erofs")],
-    "syncs of the log hang": [("disk/log*", "sync", "hang")],
     "everything hangs": [("*", "all", "hang")],
     "every call takes a second": [("*", "read,write,sync", "slow 1000")],
     "short reads": [("disk/segments/*", "read", "short")],
