@@ -14,6 +14,7 @@
 //!
 //! Not here: which bytes are garbage (sweep), walking all blobs and when to move shards (`workers`).
 
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -245,7 +246,20 @@ impl BlobStore for ZoneBlobs {
     async fn redundancy(&self, places: &[Place]) -> Vec<Redundancy> {
         let mut found = Vec::with_capacity(places.len());
         for place in places {
-            found.push(self.store.redundancy_of(place).await);
+            found.push(self.store.redundancy_of(place, &HashSet::new()).await);
+        }
+        found
+    }
+
+    async fn redundancy_without(
+        &self,
+        places: &[Place],
+        lost: &BTreeSet<[u8; 16]>,
+    ) -> Vec<Redundancy> {
+        let lost: HashSet<DiskId> = lost.iter().copied().map(DiskId).collect();
+        let mut found = Vec::with_capacity(places.len());
+        for place in places {
+            found.push(self.store.redundancy_of(place, &lost).await);
         }
         found
     }

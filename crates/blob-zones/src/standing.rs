@@ -195,8 +195,13 @@ impl Store {
         }
     }
 
-    /// How a blob stands. A place that does not decode is lost.
-    pub(crate) async fn redundancy_of(self: &Arc<Self>, place: &Place) -> Redundancy {
+    /// How a blob stands without the disks `lost`, which never come back. A place that does not decode
+    /// is lost.
+    pub(crate) async fn redundancy_of(
+        self: &Arc<Self>,
+        place: &Place,
+        lost: &HashSet<DiskId>,
+    ) -> Redundancy {
         let Ok(place) = BlobPlace::decode(place) else {
             return Redundancy {
                 level: Level::Lost,
@@ -207,7 +212,7 @@ impl Store {
         let mut found = Redundancy::full();
         for run in &place.runs {
             self.learn_homes(&place, run).await;
-            self.add_run(run, &mut found);
+            self.add_run(run, lost, &mut found);
         }
         if found.level == Level::Full && self.is_reduced_place(&place) {
             found.level = level_of(found.margin);
@@ -215,12 +220,12 @@ impl Store {
         found
     }
 
-    fn add_run(&self, run: &PlaceRun, found: &mut Redundancy) {
+    fn add_run(&self, run: &PlaceRun, lost: &HashSet<DiskId>, found: &mut Redundancy) {
         let (data, parity) = (u32::from(run.data_count), u32::from(run.parity_count));
-        let missing = self.missing_shards(run);
+        let missing = self.missing_shards(run, lost);
         for shard in &missing {
             found.mendable |= shard.in_service;
-            found.away |= !shard.in_service;
+            found.away |= shard.is_away();
             if let Some(zone) = &shard.zone
                 && !found.zones.contains(zone)
             {
@@ -230,7 +235,7 @@ impl Store {
         }
         let good = data + parity - u32::try_from(missing.len()).expect("a group has few shards");
         found.margin = found.margin.min(good.saturating_sub(data));
-        let away = missing.iter().filter(|shard| !shard.in_service).count();
+        let away = missing.iter().filter(|shard| shard.is_away()).count();
         let away = u32::try_from(away).expect("a group has few shards");
         let level = if missing.is_empty() {
             Level::Full
@@ -244,7 +249,7 @@ impl Store {
         found.level = found.level.max(level);
     }
 
-    fn missing_shards(&self, run: &PlaceRun) -> Vec<MissingShard> {
+    fn missing_shards(&self, run: &PlaceRun, lost: &HashSet<DiskId>) -> Vec<MissingShard> {
         let shards = usize::from(run.data_count) + usize::from(run.parity_count);
         let homes = self.standing.homes.read().expect("no holder panics");
         let homes = homes.get(&run.group).and_then(Option::as_ref);
@@ -252,7 +257,7 @@ impl Store {
         for (shard, disks) in self.map.disks_of(run.group, shards).iter().enumerate() {
             let in_service = |id: &&DiskId| {
                 let handle = self.disks.find(**id);
-                handle.is_some_and(|disk| disk.in_service().is_some())
+                !lost.contains(*id) && handle.is_some_and(|disk| disk.in_service().is_some())
             };
             let present = disks.iter().filter(in_service);
             let at = |id: &DiskId| (run.group, shard, *id);
@@ -266,11 +271,13 @@ impl Store {
             let home = home.or(disks.first()).and_then(|id| self.disks.find(*id));
             let filling = refills.iter();
             let filling = filling.filter_map(|(at, refill)| Some(filling_of(at, (*refill)?)));
+            let gone = home.is_some_and(|disk| lost.contains(&disk.id));
             missing.push(MissingShard {
+                gone,
                 zone: home.map(|disk| Arc::from(disk.zone.as_str())),
                 // A shard whose home nobody knows may be on a disk that is out.
                 in_service: match home {
-                    Some(disk) => disk.in_service().is_some(),
+                    Some(disk) => !gone && disk.in_service().is_some(),
                     None => self.all_in_service(),
                 },
                 filling: filling.collect(),
@@ -346,7 +353,16 @@ struct MissingShard {
     /// Where it belongs, when that is known.
     zone: Option<Arc<str>>,
     in_service: bool,
+    /// Its disk is thought to be lost for ever.
+    gone: bool,
     filling: Vec<Filling>,
+}
+
+impl MissingShard {
+    /// Whether it may come back with its disk.
+    const fn is_away(&self) -> bool {
+        !self.in_service && !self.gone
+    }
 }
 
 const fn level_of(margin: u32) -> Level {

@@ -283,3 +283,39 @@ async fn az24_a_failing_target_does_not_keep_others_from_being_refilled() {
     let zones: Vec<_> = found.iter().flat_map(|one| one.zones.clone()).collect();
     assert!(zones.iter().any(|zone| &**zone == "z0"));
 }
+
+/// AZ28: what a loss would leave is told before it happens, as the loss then shows it, and asking changes
+/// nothing.
+#[tokio::test]
+async fn az28_what_would_be_left_is_told_before_the_loss() {
+    let rig = Rig::new(3, 2);
+    let open = rig.open();
+    let (places, _) = put_some(&open).await;
+    open.blobs.survey().await;
+    let id = |disk: usize| open.handle(disk).id.0;
+    let without = async |disks: &[usize]| {
+        let lost = disks.iter().map(|disk| id(*disk)).collect();
+        let found = open.blobs.redundancy_without(&places, &lost).await;
+        found
+            .iter()
+            .map(|one| (one.level, one.margin))
+            .collect::<Vec<_>>()
+    };
+    let all = |level, margin| vec![(level, margin); places.len()];
+    assert_eq!(without(&[0]).await, all(Level::Reduced, 2));
+    assert_eq!(without(&[0, 1, 2]).await, all(Level::Critical, 0));
+    // Beyond the parity: gone for ever.
+    assert_eq!(without(&[0, 1, 2, 3]).await, all(Level::Lost, 0));
+    let now = standing(&open, &places).await;
+    assert!(now.iter().all(|one| one.level == Level::Full));
+    // A disk that is out may come back; one that is thought lost does not.
+    open.take_out(0);
+    open.take_out(1);
+    open.blobs.survey().await;
+    assert_eq!(without(&[2, 3]).await, all(Level::Unreachable, 0));
+    assert_eq!(without(&[0, 1, 2, 3]).await, all(Level::Lost, 0));
+    // As it then is.
+    open.take_out(2);
+    let before = without(&[]).await;
+    assert_eq!(before, all(Level::Critical, 0));
+}

@@ -5,6 +5,7 @@
 //! durable before a place is returned; whether the blob exists is decided by the metadata commit
 //! that stores the place.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::pin::Pin;
@@ -215,6 +216,17 @@ pub trait BlobStore: Send + Sync + 'static {
             },
         };
         places.iter().map(one).collect()
+    }
+
+    /// How each blob would stand if the disks with these identities were lost for ever, at once. Reads
+    /// no blob. A store that knows no disks answers as `redundancy`.
+    async fn redundancy_without(
+        &self,
+        places: &[Place],
+        lost: &BTreeSet<[u8; 16]>,
+    ) -> Vec<Redundancy> {
+        let _ = lost;
+        self.redundancy(places).await
     }
 
     /// Says that every blob with shards in these segments was verified, in a walk that began when

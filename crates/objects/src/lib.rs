@@ -49,10 +49,12 @@ mod list_parts;
 mod list_upload_usage;
 mod list_uploads;
 mod locate_object;
+mod lost_packed;
 mod object_attributes;
 mod object_tagging;
 mod put_object;
 mod respread;
+mod simulate;
 mod sweep;
 mod upkeep;
 mod upload_part;
@@ -67,9 +69,11 @@ pub use list_upload_usage::{AbortedUploads, ListUploadUsage, ListUploadUsageOutp
 pub use locate_object::{
     LOCATE_PARTS_MAX, LocateObject, LocateObjectOutput, LocatedContent, LocatedPart,
 };
+pub use lost_packed::{LOST_PACKED_SCAN_MAX, LostContent, LostPackedPage};
 pub use objects::{Objects, Settings};
 pub use packing::{PackCounts, PackLimits, PackTally, Packing};
 pub use records::{BucketConfig, ConfigKind};
+pub use simulate::{Contents, DiskIds, SIMULATE_PAGE_MAX, SimulatedPage};
 /// What disks gave back, for callers that do not know the blob store.
 pub use strongroom_blob::Freed;
 /// A stream of content and its error, for callers that do not know the blob store.

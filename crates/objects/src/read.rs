@@ -233,7 +233,12 @@ impl Objects {
     }
 
     /// The content of a blob in a pack, verified.
-    async fn packed_content(&self, blob: BlobId, packed: Packed, size: u64) -> Result<Bytes> {
+    pub(crate) async fn packed_content(
+        &self,
+        blob: BlobId,
+        packed: Packed,
+        size: u64,
+    ) -> Result<Bytes> {
         let pack: Option<BlobRecord> = self.record(&keys::blob(packed.pack)).await?;
         let Some(place) = pack.and_then(|pack| pack.place) else {
             let message = format!("pack {} is gone", packed.pack);

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use strongroom_base::Timestamp;
 use strongroom_base::planted;
 use strongroom_blob::{Freed, Place};
 use strongroom_meta::{Record, Stamp};
@@ -89,6 +90,17 @@ impl Objects {
             blobs: count(0),
             bytes: count(1),
         })
+    }
+
+    /// When what is held back longest was buried; none when nothing is.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    pub async fn buried_first(&self) -> Result<Option<Timestamp>> {
+        let found = self.meta.scan(&keys::graveyards(), None, 1).await?;
+        let first = found.records.first();
+        let first = first.and_then(|(key, _)| keys::graveyard_of(key));
+        Ok(first.map(|(when, _)| Timestamp(when.0)))
     }
 
     async fn buried_counters(&self) -> Result<Vec<i64>> {

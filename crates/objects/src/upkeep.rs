@@ -43,6 +43,8 @@ pub struct StoredBlob {
     pub blob: BlobId,
     pub size: u64,
     pub place: Place,
+    /// When the version was written that it belongs to; none for a part of an upload and for a pack.
+    pub written: Option<Timestamp>,
 }
 
 /// A page of all blobs.
@@ -101,6 +103,10 @@ impl Objects {
                     blob,
                     size: record.size,
                     place,
+                    written: match record.owner {
+                        BlobOwner::Version { stamp, .. } => Some(Timestamp(stamp.0)),
+                        _ => None,
+                    },
                 }),
                 None => {
                     page.elsewhere.0 += 1;
@@ -190,6 +196,7 @@ impl Objects {
                     size: known.size,
                     // A blob without place is not at this one: its record is taken away.
                     place: place.unwrap_or(Place(bytes::Bytes::new())),
+                    written: None,
                 };
                 if stored.place.0.is_empty() || self.is_readable(&stored).await {
                     self.set_lost(&stored, false).await?;
@@ -237,7 +244,21 @@ impl Objects {
         Ok(page)
     }
 
-    async fn lost_object(
+    /// The object that a blob belongs to, with its bytes; none when it is gone.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    pub async fn object_of(&self, blob: BlobId, since: Timestamp) -> Result<Option<LostObject>> {
+        let record: Option<BlobRecord> = self.record(&keys::blob(blob)).await?;
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        let size = record.size;
+        self.lost_object(blob, LostRecord { since, size }, record.owner)
+            .await
+    }
+
+    pub(crate) async fn lost_object(
         &self,
         blob: BlobId,
         known: LostRecord,
@@ -285,7 +306,7 @@ impl Objects {
         Ok(Some(lost))
     }
 
-    async fn lost_page(
+    pub(crate) async fn lost_page(
         &self,
         after: Option<BlobId>,
         limit: usize,
@@ -335,7 +356,7 @@ impl Objects {
     }
 }
 
-fn blob_of(key: &[u8]) -> Result<BlobId> {
+pub(crate) fn blob_of(key: &[u8]) -> Result<BlobId> {
     keys::reduced_of(key).ok_or_else(|| Error::Corrupt {
         message: "bad key of a blob".into(),
     })
