@@ -179,6 +179,18 @@ calls! {
     /// be shorter than asked for.
     GET "/v1/repair/lost" => repair_lost(LostRequest) -> LostPage;
 
+    /// A page of the objects whose content is in a lost pack and can not be read.
+    ///
+    /// Reads the contents of lost packs to see. A page may be empty and not the last.
+    GET "/v1/repair/lost/packed" => repair_lost_packed(LostPackedRequest) -> LostPackedPage;
+
+    /// What would be left if zones or disks were lost for ever, all at once: of the service, and of a
+    /// page of the contents.
+    ///
+    /// Made from the records and the map of segments: no blob is read, nothing is changed. Call it again
+    /// with `next` until there is none, and add the levels up.
+    GET "/v1/simulate" => simulate(SimulateRequest) -> Simulated;
+
     /// How far scrub is, and when it last read everything.
     GET "/v1/scrub" => scrub_status(NoParameters) -> ScrubStatus;
 

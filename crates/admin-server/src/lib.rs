@@ -18,6 +18,7 @@ mod metrics;
 mod places;
 mod router;
 mod service;
+mod simulate;
 mod status;
 mod upkeep;
 
@@ -31,6 +32,7 @@ pub use status::{DiskOrder, StoreSource};
 pub use strongroom_admin_api::{
     AddDiskRequest, ApiError, DiskChanged, DiskJoined, DiskRequest, DiskStatus, DiskTopology,
     DrainStatus, EngineStatus, ErrorCode, LevelCount, RepairPhase, RepairStatus,
-    ReplaceDiskRequest, ScrubStatus, Status, Topology, ZoneMissing, ZoneStatus, ZoneTopology,
+    ReplaceDiskRequest, ScrubStatus, Status, Topology, Unprotected, ZoneMissing, ZoneStatus,
+    ZoneTopology,
 };
 pub use upkeep::UpkeepSource;

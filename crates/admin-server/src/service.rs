@@ -10,10 +10,11 @@ use async_trait::async_trait;
 use strongroom_admin_api::{
     AbortUploadRequest, AbortUploadsRequest, Aborted, AddDiskRequest, AdminApi, ApiError,
     BUCKETS_PAGE_DEFAULT, BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest, BucketsRequest,
-    DiskChanged, DiskInZone, DiskJoined, DiskRequest, Disks, ErrorCode, LostPage, LostRequest,
-    NoParameters, ObjectPlaces, PARTS_PAGE_MAX, RepairSetRequest, RepairStatus, ReplaceDiskRequest,
-    Result, ScrubStatus, Status, Topology, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX, Upload,
-    UploadPage, UploadsRequest, VERIFY_PARTS_MAX, WhereRequest, ZoneSummary, Zones,
+    DiskChanged, DiskInZone, DiskJoined, DiskRequest, Disks, ErrorCode, LostPackedPage,
+    LostPackedRequest, LostPage, LostRequest, NoParameters, ObjectPlaces, PARTS_PAGE_MAX,
+    RepairSetRequest, RepairStatus, ReplaceDiskRequest, Result, ScrubStatus, SimulateRequest,
+    Simulated, Status, Topology, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX, Upload, UploadPage,
+    UploadsRequest, VERIFY_PARTS_MAX, WhereRequest, ZoneSummary, Zones,
 };
 use strongroom_base::{Clock, Timestamp, tasks};
 use strongroom_objects::{
@@ -23,6 +24,7 @@ use strongroom_objects::{
 use strongroom_types::{BucketName, ObjectKey, UploadId, VersionId};
 
 use crate::places::{rfc3339, wire_part};
+use crate::simulate;
 use crate::status::{DiskOrder, StoreSource};
 use crate::upkeep::{self, UpkeepSource};
 
@@ -235,6 +237,16 @@ impl AdminApi for AdminService {
 
     async fn repair_lost(&self, request: LostRequest) -> Result<LostPage> {
         upkeep::lost(&self.objects()?, request).await
+    }
+
+    async fn repair_lost_packed(&self, request: LostPackedRequest) -> Result<LostPackedPage> {
+        upkeep::lost_packed(&self.objects()?, request).await
+    }
+
+    async fn simulate(&self, request: SimulateRequest) -> Result<Simulated> {
+        let objects = self.objects()?;
+        let store = self.store_status().await.store.unwrap_or_default();
+        simulate::simulate(&objects, &store, request).await
     }
 
     async fn scrub_status(&self, _: NoParameters) -> Result<ScrubStatus> {

@@ -1,11 +1,11 @@
 //! Scrub and repair as the administration port shows and steers them.
 
 use strongroom_admin_api::{
-    ApiError, ErrorCode, LOST_PAGE_DEFAULT, LOST_PAGE_MAX, Lost, LostPage, LostRequest,
-    REPAIR_RATE_MIN, RepairSetRequest, RepairStatus, Result, ScrubStatus,
+    ApiError, ErrorCode, LOST_PAGE_DEFAULT, LOST_PAGE_MAX, Lost, LostPackedPage, LostPackedRequest,
+    LostPage, LostRequest, REPAIR_RATE_MIN, RepairSetRequest, RepairStatus, Result, ScrubStatus,
 };
 use strongroom_objects::records::BlobId;
-use strongroom_objects::{Job, LostObject, Objects};
+use strongroom_objects::{Job, LostContent, LostObject, Objects};
 
 use crate::places::rfc3339;
 use crate::service::{limit, refusal};
@@ -55,6 +55,24 @@ pub(crate) async fn lost(objects: &Objects, request: LostRequest) -> Result<Lost
     })
 }
 
+/// A page of what is lost with packs.
+pub(crate) async fn lost_packed(
+    objects: &Objects,
+    request: LostPackedRequest,
+) -> Result<LostPackedPage> {
+    let after = request.after.as_deref().map(blob_id).transpose()?;
+    let page = objects.list_lost_packed(after).await.map_err(refusal)?;
+    let wire = |content: LostContent| Lost {
+        pack: Some(content.pack.to_string()),
+        ..wire_lost(content.object)
+    };
+    Ok(LostPackedPage {
+        lost: page.lost.into_iter().map(wire).collect(),
+        readable: page.readable,
+        next: page.next.map(|blob| blob.to_string()),
+    })
+}
+
 fn wire_lost(lost: LostObject) -> Lost {
     Lost {
         bucket: lost.bucket.map(|name| name.as_str().to_owned()),
@@ -62,12 +80,13 @@ fn wire_lost(lost: LostObject) -> Lost {
         version_id: lost.version_id.map(|id| id.to_string()),
         upload_id: lost.upload_id.map(|id| id.to_string()),
         blob: lost.blob.to_string(),
+        pack: None,
         bytes: lost.size,
         since: rfc3339(lost.since),
     }
 }
 
-fn blob_id(text: &str) -> Result<BlobId> {
+pub(crate) fn blob_id(text: &str) -> Result<BlobId> {
     // An upload's id has the same form: 32 hexadecimal digits.
     let id: strongroom_types::UploadId = text
         .parse()

@@ -15,6 +15,7 @@ pub struct Packing {
     worker: Mutex<Option<Worker>>,
     counters: Arc<PackerCounters>,
     figures: Figure<(PackCounts, u64)>,
+    log_size_bytes: u64,
 }
 
 impl Packing {
@@ -42,6 +43,7 @@ impl Packing {
             worker: Mutex::new(Some(Worker::start("packer", packer.run()))),
             counters,
             figures,
+            log_size_bytes,
         }
     }
 
@@ -51,6 +53,18 @@ impl Packing {
         if let Some(worker) = worker {
             futures::executor::block_on(worker.stop());
         }
+    }
+
+    /// From how many bytes of log on small objects are packed.
+    #[must_use]
+    pub const fn log_size_wanted(&self) -> u64 {
+        self.log_size_bytes
+    }
+
+    /// Bytes of log that are kept. May wait for the index, for a bounded time.
+    #[must_use]
+    pub fn log_size(&self) -> Option<u64> {
+        self.figures.read().map(|(_, bytes)| bytes)
     }
 
     /// What was done, and how much there is. May wait for the index, for a bounded time.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use strongroom_admin_server::{Sample, SampleKind};
+use strongroom_base::Timestamp;
 use strongroom_objects::{Buried, Objects};
 use strongroom_workers::sweep::Figures;
 use strongroom_workers::{Space, SpaceNow};
@@ -70,6 +71,7 @@ fn is_pressed(free: u64, total: u64) -> bool {
 /// The figures of the sweep.
 pub struct SweepFigures {
     buried: Figure<Buried>,
+    first: Figure<Option<Timestamp>>,
     done: Arc<Figures>,
 }
 
@@ -77,11 +79,20 @@ impl SweepFigures {
     /// What is buried in `objects`, and what the sweeper with these figures did.
     #[must_use]
     pub fn new(objects: Objects, done: Arc<Figures>) -> Self {
+        let all = objects.clone();
         let read = move || futures::executor::block_on(objects.buried()).ok();
+        let first = move || futures::executor::block_on(all.buried_first()).ok();
         Self {
+            first: Figure::new("oldest buried", first),
             buried: Figure::new("buried figure", read),
             done,
         }
+    }
+
+    /// When what is held back longest was buried. May wait for the index, for a bounded time.
+    #[must_use]
+    pub fn first(&self) -> Option<Timestamp> {
+        self.first.read().flatten()
     }
 
     /// Samples for the metrics page.

@@ -1,19 +1,21 @@
 //! Scrub and repair of this server: the workers, what the administration port sees of them, and their
 //! metrics.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_admin_server::{
-    LevelCount, RepairPhase, RepairStatus, Sample, SampleKind, ScrubStatus, UpkeepSource,
-    ZoneMissing, rfc3339,
+    LevelCount, RepairPhase, RepairStatus, Sample, SampleKind, ScrubStatus, Unprotected,
+    UpkeepSource, ZoneMissing, rfc3339,
 };
 use strongroom_base::{Clock, Timestamp};
+use strongroom_objects::records::{BlobId, STANDARD as STORAGE_CLASS};
 use strongroom_objects::{Level, Objects};
 use strongroom_workers::{
-    Clients, LogCheck, LogChecked, MendSettings, Mender, Phase, RelocateSettings, Relocator,
-    ScrubSettings, Scrubber, Upkeep, Worker,
+    Clients, Count, LogCheck, LogChecked, MendSettings, Mender, Phase, RelocateSettings, Relocator,
+    ScrubSettings, Scrubber, Standing, Upkeep, Worker,
 };
 use strongroom_zones::{LogReader, LogScrubbed};
 
@@ -129,6 +131,11 @@ impl UpkeepSource for ServerUpkeep {
         let (standing, repair) = (self.upkeep.standing(), self.upkeep.repair());
         let mut status = RepairStatus {
             since: time(repair.since),
+            since_seconds: (repair.since.0 > 0).then(|| {
+                let now = self.clock.now().seconds();
+                now.saturating_sub(repair.since.seconds())
+            }),
+            storage_class: STORAGE_CLASS.to_owned(),
             phase: match repair.phase {
                 Phase::Idle => RepairPhase::Idle,
                 Phase::Repairing => RepairPhase::Repairing,
@@ -149,20 +156,14 @@ impl UpkeepSource for ServerUpkeep {
         };
         status.walked = time(standing.walked);
         status.whole = standing.is_full() && !standing.filling && repair.phase == Phase::Idle;
-        let level = |level: Level| {
-            let count = standing.levels.get(&level).copied().unwrap_or_default();
-            LevelCount {
-                level: level.name().to_owned(),
-                blobs: count.blobs,
-                bytes: count.bytes,
-            }
-        };
-        status.levels = Level::ALL.map(level).into();
+        status.levels = wire_levels(&standing.levels);
+        status.oldest = standing.oldest.map(|oldest| unprotected(oldest, &standing));
         let zones = standing.zones.iter();
         let zones = zones.map(|(zone, count)| ZoneMissing {
             zone: zone.clone(),
             blobs: count.blobs,
             bytes: count.bytes,
+            levels: wire_levels(&standing.zone_levels[zone]),
         });
         status.zones = zones.collect();
         status.small = standing.elsewhere.blobs;
@@ -180,6 +181,7 @@ impl UpkeepSource for ServerUpkeep {
             .saturating_sub(job.ended.seconds());
         ScrubStatus {
             running: job.begun.0 > 0,
+            asked: self.upkeep.is_scrub_asked(),
             begun: time(job.begun),
             ended: time(job.ended),
             age_seconds: (job.ended.0 > 0).then_some(age),
@@ -200,6 +202,29 @@ impl UpkeepSource for ServerUpkeep {
 
     fn set_repair_rate(&self, rate: u64) {
         self.upkeep.set_rate_max(rate);
+    }
+}
+
+fn wire_levels(levels: &BTreeMap<Level, Count>) -> Vec<LevelCount> {
+    let level = |level: Level| {
+        let count = levels.get(&level).copied().unwrap_or_default();
+        LevelCount {
+            level: level.name().to_owned(),
+            blobs: count.blobs,
+            bytes: count.bytes,
+        }
+    };
+    Level::ALL.map(level).into()
+}
+
+fn unprotected((written, blob): (Timestamp, BlobId), standing: &Standing) -> Unprotected {
+    let object = standing.oldest_object.as_ref();
+    Unprotected {
+        written: rfc3339(written),
+        bucket: object.and_then(|o| Some(o.bucket.as_ref()?.as_str().to_owned())),
+        key: object.and_then(|o| Some(o.key.as_ref()?.as_str().to_owned())),
+        version_id: object.and_then(|o| Some(o.version_id.as_ref()?.to_string())),
+        blob: blob.to_string(),
     }
 }
 

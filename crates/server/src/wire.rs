@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -151,6 +152,8 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         swept,
         workers: Mutex::new(workers),
         packing,
+        clock: Arc::clone(&parts.clock),
+        hold_back: settings.hold_back,
     };
     let usage = UsageFigure::new(objects.clone(), settings.metrics_buckets_max);
     let s3 = front(settings, parts, objects.clone());
@@ -318,6 +321,8 @@ struct ZoneEngine {
     swept: SweepFigures,
     workers: Mutex<Vec<Worker>>,
     packing: Packing,
+    clock: Arc<dyn Clock>,
+    hold_back: Duration,
 }
 
 impl ZoneEngine {
@@ -342,6 +347,7 @@ impl ZoneEngine {
             .map(|(index, zone)| (zone.name.as_str(), index))
             .collect();
         let moves = self.objects.moves();
+        let logs = self.store.reader().log_disks();
         for disk in self.disks() {
             let index = order
                 .get(disk.zone.as_str())
@@ -356,6 +362,7 @@ impl ZoneEngine {
                 folder: disk.name.clone(),
                 id: disk.id.to_string(),
                 in_service: disk.in_service().is_some(),
+                log: logs.contains(&disk.id),
                 reason: disk.out_reason().map(|reason| reason.to_string()),
                 bytes_free: None,
                 bytes_total: None,
@@ -440,6 +447,13 @@ impl Engine for ZoneEngine {
             log_syncs: counters.log_syncs.load(Relaxed),
             segment_syncs: counters.segment_syncs.load(Relaxed),
             blobs_reduced: self.reduced.read(),
+            log_bytes: self.packing.log_size(),
+            log_bytes_wanted: self.packing.log_size_wanted(),
+            buried_seconds: self.swept.first().map(|first| {
+                let now = self.clock.now().seconds();
+                now.saturating_sub(first.seconds())
+            }),
+            hold_back_seconds: self.hold_back.as_secs(),
             zones: self.zones(),
         }
     }

@@ -197,6 +197,9 @@ impl Mender {
         }
         self.objects.review_lost().await?;
         standing.walked = self.pace.clock.now();
+        if let Some((written, blob)) = standing.oldest {
+            standing.oldest_object = self.objects.object_of(blob, written).await?;
+        }
         self.note_since(&standing).await?;
         self.upkeep.set_standing(standing.clone());
         Ok(standing)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use strongroom_base::{Clock, Timestamp, tasks};
 use strongroom_objects::records::{BlobId, JobRecord};
-use strongroom_objects::{BlobsPage, Level, Objects, Redundancy, StoredBlob};
+use strongroom_objects::{BlobsPage, Level, LostObject, Objects, Redundancy, StoredBlob};
 
 /// Content of one batch. Enough that disks read in long pieces; little enough that a stop, a new rate
 /// or a disk that goes out is heeded within seconds.
@@ -44,12 +44,18 @@ pub struct Standing {
     pub levels: BTreeMap<Level, Count>,
     /// Blobs with shards missing in a zone, by its name.
     pub zones: BTreeMap<String, Count>,
+    /// How those blobs stand.
+    pub zone_levels: BTreeMap<String, BTreeMap<Level, Count>>,
     /// Contents in the commit log or in packs.
     pub elsewhere: Count,
     /// What repair can mend, by how many losses it survives.
     pub mendable: BTreeMap<u32, Count>,
     /// Whether segments are being refilled.
     pub filling: bool,
+    /// Of the objects that are not full, the one written first: when, and its blob.
+    pub oldest: Option<(Timestamp, BlobId)>,
+    /// The same by name, when it is still there.
+    pub oldest_object: Option<LostObject>,
 }
 
 impl Standing {
@@ -71,11 +77,17 @@ impl Standing {
                     .entry(zone.to_string())
                     .or_default()
                     .add(blob.size);
+                let levels = self.zone_levels.entry(zone.to_string()).or_default();
+                levels.entry(one.level).or_default().add(blob.size);
             }
             if is_mendable(one) {
                 self.mendable.entry(one.margin).or_default().add(blob.size);
             }
             self.filling |= !one.filling.is_empty();
+            if let (Some(written), true) = (blob.written, one.level > Level::Full) {
+                let this = (written, blob.blob);
+                self.oldest = Some(self.oldest.map_or(this, |oldest| oldest.min(this)));
+            }
         }
     }
 
@@ -124,7 +136,8 @@ pub struct RepairState {
     /// Of this round: repaired and verified, and in all.
     pub done: Count,
     pub total: Count,
-    /// Bytes of content in a second, of the last minute or so.
+    /// Bytes of content in a second, of the last minute or so; of the last round when none is under
+    /// way.
     pub rate: u64,
     /// Bound on that; 0 for none.
     pub rate_max: u64,
@@ -213,7 +226,9 @@ impl Upkeep {
         self.scrub_asked.store(true, Ordering::Release);
     }
 
-    pub(crate) fn is_scrub_asked(&self) -> bool {
+    /// Whether a pass was asked for and has not ended.
+    #[must_use]
+    pub fn is_scrub_asked(&self) -> bool {
         self.scrub_asked.load(Ordering::Acquire)
     }
 

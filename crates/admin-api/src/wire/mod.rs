@@ -5,6 +5,7 @@
 mod bucket;
 mod disk;
 mod place;
+mod simulate;
 mod status;
 mod topology;
 mod upkeep;
@@ -18,14 +19,16 @@ pub use place::{
     ObjectPlaces, PARTS_PAGE_MAX, PartPlaces, RunPlaces, ShardPlace, ShardRole, ShardState, Stored,
     VERIFY_PARTS_MAX, WhereRequest,
 };
+pub use simulate::{LostDisk, SIMULATE_PAGE_MAX, SimulateRequest, Simulated};
 pub use status::{
     DiskInZone, DiskStatus, Disks, DrainStatus, EngineStatus, NoParameters, Status, ZoneStatus,
     ZoneSummary, Zones,
 };
 pub use topology::{DiskTopology, Topology, ZoneTopology};
 pub use upkeep::{
-    LOST_PAGE_DEFAULT, LOST_PAGE_MAX, LevelCount, Lost, LostPage, LostRequest, REPAIR_RATE_MIN,
-    RepairPhase, RepairSetRequest, RepairStatus, ScrubStatus, ZoneMissing,
+    LOST_PAGE_DEFAULT, LOST_PAGE_MAX, LevelCount, Lost, LostPackedPage, LostPackedRequest,
+    LostPage, LostRequest, REPAIR_RATE_MIN, RepairPhase, RepairSetRequest, RepairStatus,
+    ScrubStatus, Unprotected, ZoneMissing,
 };
 pub use upload::{
     AbortUploadRequest, AbortUploadsRequest, Aborted, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX,

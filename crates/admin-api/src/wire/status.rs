@@ -46,6 +46,19 @@ pub struct EngineStatus {
     /// Blobs known to have less redundancy than asked for; absent while the index does not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blobs_reduced: Option<u64>,
+    /// Bytes of the commit log that are kept, of the largest member; absent while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<u64>,
+    /// From how many on small objects move out of it, so that it can be given back.
+    #[serde(default)]
+    pub log_bytes_wanted: u64,
+    /// Seconds since the oldest deletion whose space was not given back yet; absent when there is none,
+    /// or while the index does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buried_seconds: Option<u64>,
+    /// How long deleted bytes are held back.
+    #[serde(default)]
+    pub hold_back_seconds: u64,
     /// Zones in configured order.
     pub zones: Vec<ZoneStatus>,
 }
@@ -73,6 +86,9 @@ pub struct DiskStatus {
     pub id: String,
     /// Whether it is written to.
     pub in_service: bool,
+    /// Whether the commit log of its member is on it, in service.
+    #[serde(default)]
+    pub log: bool,
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

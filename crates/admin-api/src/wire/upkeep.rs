@@ -27,6 +27,25 @@ pub struct ZoneMissing {
     pub zone: String,
     pub blobs: u64,
     pub bytes: u64,
+    /// Of them, how many stand how; best first.
+    #[serde(default)]
+    pub levels: Vec<LevelCount>,
+}
+
+/// An object that is not full.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Unprotected {
+    /// When it was written.
+    pub written: String,
+    /// Absent when the bucket is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// Identity of its blob.
+    pub blob: String,
 }
 
 /// What repair is at.
@@ -50,6 +69,9 @@ pub struct RepairStatus {
     pub walked: Option<String>,
     /// Whether everything is full and was verified after it was made.
     pub whole: bool,
+    /// Storage class of what is counted: the only one there is.
+    #[serde(default)]
+    pub storage_class: String,
     /// Every level, best first.
     pub levels: Vec<LevelCount>,
     /// Zones in which shards are missing.
@@ -62,6 +84,12 @@ pub struct RepairStatus {
     /// Since when there are blobs that are not full; absent when there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// How long that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_seconds: Option<u64>,
+    /// Of the objects that are not full, the one that was written first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<Unprotected>,
     pub phase: RepairPhase,
     /// Of this round: blobs repaired, and blobs verified.
     pub blobs_done: u64,
@@ -69,7 +97,7 @@ pub struct RepairStatus {
     /// Both together, at the round's begin.
     pub blobs_total: u64,
     pub bytes_total: u64,
-    /// Bytes of content in a second.
+    /// Bytes of content in a second: of the round under way, or of the last since the process started.
     pub bytes_per_second: u64,
     /// Bound on that; 0 when there is none.
     pub bytes_per_second_max: u64,
@@ -118,6 +146,9 @@ pub struct Lost {
     pub upload_id: Option<String>,
     /// Identity of the blob.
     pub blob: String,
+    /// Identity of the pack it was lost with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<String>,
     /// Bytes of the blob.
     pub bytes: u64,
     /// When it was found.
@@ -133,11 +164,34 @@ pub struct LostPage {
     pub next: Option<String>,
 }
 
+/// Which page of the contents of lost packs.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LostPackedRequest {
+    /// Only those after this one: `next` of the page before.
+    #[serde(default)]
+    pub after: Option<String>,
+}
+
+/// A page of what is lost with packs.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct LostPackedPage {
+    pub lost: Vec<Lost>,
+    /// Contents of lost packs, met on this page, that can still be read.
+    pub readable: u64,
+    /// Where the next page starts; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
 /// How far scrub is.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ScrubStatus {
     /// Whether a pass is under way.
     pub running: bool,
+    /// Whether a pass was asked for and has not ended.
+    #[serde(default)]
+    pub asked: bool,
     /// When it began; absent when none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<String>,
