@@ -17,6 +17,9 @@ pub enum Command {
     /// Look for what is wrong or will be, and say what to do
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Doctor),
+    /// Say what would be left if zones or disks were lost, before it happens
+    #[command(after_help = SIMULATE_HELP)]
+    Simulate(Simulate),
     /// Show the store live in the terminal
     Top(Top),
     /// List the zones with their space
@@ -48,6 +51,7 @@ impl Command {
         match self {
             Self::Status(connect) | Self::Zones(connect) | Self::Disks(connect) => connect,
             Self::Doctor(flags) => &flags.connect,
+            Self::Simulate(flags) => &flags.connect,
             Self::Top(flags) => &flags.connect,
             Self::Disk(flags) => flags.connect(),
             Self::Buckets(flags) => &flags.connect,
@@ -227,6 +231,16 @@ pub struct Where {
     pub connect: Connect,
 }
 
+/// What `simulate` takes.
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// What is lost, all at once: zone=NAME, disk=FOLDER or disk=ID, apart by commas; may stand again
+    #[arg(long, value_name = "WHAT", required = true)]
+    pub lose: Vec<String>,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
 /// What `scrub` takes.
 #[derive(Debug, Args)]
 pub struct Scrub {
@@ -240,15 +254,26 @@ pub enum ScrubAction {
     /// Show how far it is and when it last read everything
     Status(Connect),
     /// Begin a pass, or let the one under way run as fast as clients allow
-    Start(Connect),
+    Start(ScrubStart),
 }
 
 impl Scrub {
     pub(crate) const fn connect(&self) -> &Connect {
         match &self.action {
-            ScrubAction::Status(connect) | ScrubAction::Start(connect) => connect,
+            ScrubAction::Status(connect) => connect,
+            ScrubAction::Start(start) => &start.connect,
         }
     }
+}
+
+/// What `scrub start` takes.
+#[derive(Debug, Args)]
+pub struct ScrubStart {
+    /// Wait until a whole pass has ended, and show how far it is
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub connect: Connect,
 }
 
 /// What `repair` takes.
@@ -262,7 +287,7 @@ pub struct Repair {
 #[derive(Debug, Subcommand)]
 pub enum RepairAction {
     /// Show how redundant what is stored is, and how far repair is
-    Status(Connect),
+    Status(RepairLook),
     /// List what can not be read any more; it can be deleted and overwritten
     Lost(Connect),
     /// Bound repair, from its next batch on and over restarts
@@ -272,10 +297,21 @@ pub enum RepairAction {
 impl Repair {
     pub(crate) const fn connect(&self) -> &Connect {
         match &self.action {
-            RepairAction::Status(connect) | RepairAction::Lost(connect) => connect,
+            RepairAction::Status(look) => &look.connect,
+            RepairAction::Lost(connect) => connect,
             RepairAction::Set(set) => &set.connect,
         }
     }
+}
+
+/// What `repair status` takes.
+#[derive(Debug, Args)]
+pub struct RepairLook {
+    /// Wait until everything is full and was verified, and show how far it is
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub connect: Connect,
 }
 
 /// What `repair set` takes.
@@ -316,6 +352,15 @@ Examples:
   strongroom uploads --bucket backups
   strongroom uploads --bucket backups --abort 1878fe3a...
   strongroom uploads --abort-older-than 7d";
+
+const SIMULATE_HELP: &str = "\
+Nothing is changed and no object is read: the answer comes from the records and the map of segments.
+Space is not looked at: what is left may be too little for what is written. Exit codes: 0 reads and
+writes go on and all can be read; 1 not so.
+
+Examples:
+  strongroom simulate --lose zone=a
+  strongroom simulate --lose zone=a,disk=/mnt/b1";
 
 const DOCTOR_HELP: &str = "\
 Exit codes, for monitoring: 0 nothing to do; 1 a warning; 2 act now (or a flag is wrong, with nothing

@@ -24,7 +24,9 @@ mod doctor;
 mod http_transport;
 mod pinned;
 mod place;
+mod progress;
 mod show;
+mod simulate;
 mod status;
 mod target;
 mod tls;
@@ -100,6 +102,7 @@ pub fn run(command: &Command, target: &Target) -> Result<Answer, CliError> {
     runtime.block_on(async {
         let text = match command {
             Command::Doctor(flags) => return doctor::doctor(&admin, flags).await,
+            Command::Simulate(flags) => return simulate::simulate(&admin, flags).await,
             Command::Top(flags) => top::top(&admin, flags).await,
             Command::Status(_) => status::status(&admin, json).await,
             Command::Zones(_) => status::zones(&admin, json).await,

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use strongroom_admin_api::{EngineStatus, NoParameters, Status};
+use strongroom_admin_api::{
+    EngineStatus, NoParameters, RepairPhase, RepairStatus, ScrubStatus, Status,
+};
 use strongroom_base::{Clock, SystemClock, tasks};
 
 use crate::command::{Connect, age};
 use crate::show::{Table, escaped, service, size_or_unknown, span};
+use crate::upkeep::{repair_step, scrub_step};
 use crate::{Admin, CliError, json_text};
 
 /// Width of the bar of used space.
@@ -55,11 +58,15 @@ struct Rates {
 struct Frame<'a> {
     per_second: Option<Rates>,
     status: &'a Status,
+    repair: Option<&'a RepairStatus>,
+    scrub: Option<&'a ScrubStatus>,
 }
 
 /// One look.
 struct Look {
     status: Status,
+    /// None while the store is being opened.
+    upkeep: Option<(RepairStatus, ScrubStatus)>,
     at: Duration,
 }
 
@@ -93,8 +100,15 @@ pub(crate) async fn top(admin: &Admin, flags: &Top) -> Result<String, CliError> 
 
 async fn look(admin: &Admin, clock: &SystemClock) -> Result<Look, CliError> {
     let status = admin.status(&NoParameters {}).await?;
+    let upkeep = match status.store {
+        Some(_) => Some((
+            admin.repair_status(&NoParameters {}).await?,
+            admin.scrub_status(&NoParameters {}).await?,
+        )),
+        None => None,
+    };
     let at = clock.monotonic();
-    Ok(Look { status, at })
+    Ok(Look { status, upkeep, at })
 }
 
 /// Draws over the last frame: to the upper left, each line to its end, then what is left below.
@@ -110,6 +124,8 @@ fn frame(before: &Look, after: &Look, json: bool) -> String {
         return json_text(&Frame {
             per_second: rates,
             status: &after.status,
+            repair: after.upkeep.as_ref().map(|(repair, _)| repair),
+            scrub: after.upkeep.as_ref().map(|(_, scrub)| scrub),
         });
     }
     let status = &after.status;
@@ -142,8 +158,42 @@ fn frame(before: &Look, after: &Look, json: bool) -> String {
         "log position {}  generation {}  reduced blobs {reduced}\n",
         store.log_position, store.generation
     );
+    if let Some((repair, scrub)) = &after.upkeep {
+        text.push_str(&upkeep(repair, scrub));
+    }
     text.push_str(&disks(store));
     text
+}
+
+/// How all stands, and how far repair and scrub are.
+fn upkeep(repair: &RepairStatus, scrub: &ScrubStatus) -> String {
+    let some = repair.levels.iter().filter(|level| level.blobs > 0);
+    let levels: Vec<String> = some
+        .map(|level| format!("{} {}", level.level, level.blobs))
+        .collect();
+    let levels = match (&repair.walked, levels.is_empty()) {
+        (None, _) => "not walked over yet".to_owned(),
+        (_, true) => "none".to_owned(),
+        _ => levels.join("  "),
+    };
+    let repairing = match repair.phase {
+        RepairPhase::Idle if repair.whole => "everything is full".to_owned(),
+        RepairPhase::Idle => "idle".to_owned(),
+        RepairPhase::Repairing => format!("repairing {}", repair_step(repair)),
+        RepairPhase::Verifying => format!("verifying {}", repair_step(repair)),
+    };
+    let last = match scrub.age_seconds {
+        Some(age) => format!("last pass {} ago", span(age)),
+        None => "no pass ended yet".to_owned(),
+    };
+    let scrubbing = match scrub.running {
+        true => format!("{}; {last}", scrub_step(scrub)),
+        false => last,
+    };
+    format!(
+        "blobs   {}\nrepair  {repairing}\nscrub   {scrubbing}\n\n",
+        escaped(&levels)
+    )
 }
 
 fn disks(store: &EngineStatus) -> String {
@@ -224,6 +274,7 @@ mod tests {
                 store: Some(store),
                 ..Status::default()
             },
+            upkeep: None,
             at: Duration::from_secs(seconds),
         }
     }
@@ -252,9 +303,42 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_tells_how_far_repair_and_scrub_are() {
+        let repair = RepairStatus {
+            walked: Some("now".to_owned()),
+            levels: vec![strongroom_admin_api::LevelCount {
+                level: "critical".to_owned(),
+                blobs: 3,
+                bytes: 9,
+            }],
+            phase: RepairPhase::Repairing,
+            bytes_done: 1024,
+            bytes_total: 2048,
+            ..RepairStatus::default()
+        };
+        let scrub = ScrubStatus {
+            running: true,
+            bytes: 1024,
+            bytes_total: Some(4096),
+            ..ScrubStatus::default()
+        };
+        let text = upkeep(&repair, &scrub);
+        assert!(text.starts_with("blobs   critical 3\n"), "{text}");
+        assert!(
+            text.contains("repair  repairing [############............] 50 %"),
+            "{text}"
+        );
+        assert!(
+            text.contains("25 % 1.0 KiB of 4.0 KiB; no pass ended yet"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn a_store_that_is_being_opened_has_a_frame() {
         let empty = Look {
             status: Status::default(),
+            upkeep: None,
             at: Duration::ZERO,
         };
         let text = frame(&empty, &empty, false);

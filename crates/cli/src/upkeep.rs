@@ -1,20 +1,27 @@
 //! `scrub` and `repair`.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use strongroom_admin_api::{
-    LostRequest, NoParameters, RepairPhase, RepairSetRequest, RepairStatus, ScrubStatus,
+    LevelCount, Lost, LostPackedRequest, LostRequest, NoParameters, RepairPhase, RepairSetRequest,
+    RepairStatus, ScrubStatus, Unprotected,
 };
+use strongroom_base::{Clock, SystemClock, tasks};
 
 use crate::command::{Repair, RepairAction, Scrub, ScrubAction};
+use crate::progress::{Progress, Step, bytes};
 use crate::show::{Table, escaped, size, span};
 use crate::{Admin, CliError, json_text};
 
+/// How often a command that waits asks again.
+const WAIT_POLL: Duration = Duration::from_secs(1);
 const NO_PARAMETERS: NoParameters = NoParameters {};
 
 pub(crate) async fn scrub(admin: &Admin, flags: &Scrub) -> Result<String, CliError> {
     let status = match &flags.action {
         ScrubAction::Status(_) => admin.scrub_status(&NO_PARAMETERS).await?,
+        ScrubAction::Start(start) if start.wait => scrub_wait(admin).await?,
         ScrubAction::Start(_) => admin.scrub_start(&NO_PARAMETERS).await?,
     };
     Ok(if flags.connect().json {
@@ -22,6 +29,69 @@ pub(crate) async fn scrub(admin: &Admin, flags: &Scrub) -> Result<String, CliErr
     } else {
         scrub_text(&status)
     })
+}
+
+/// Starts a pass and waits for its end.
+async fn scrub_wait(admin: &Admin) -> Result<ScrubStatus, CliError> {
+    let clock = SystemClock::new();
+    let begun = clock.monotonic();
+    admin.scrub_start(&NO_PARAMETERS).await?;
+    let mut progress = Progress::new();
+    loop {
+        let status = admin.scrub_status(&NO_PARAMETERS).await?;
+        if !status.asked {
+            let waited = clock.monotonic().saturating_sub(begun) + WAIT_POLL;
+            // A server that was started anew knows of no order.
+            return match status.age_seconds {
+                Some(age) if age <= waited.as_secs() => Ok(status),
+                _ => Err(CliError::NoAnswer(
+                    "the server was started anew meanwhile: start the pass again".to_owned(),
+                )),
+            };
+        }
+        progress.draw("scrub", &scrub_step(&status));
+        tasks::sleep(WAIT_POLL).await;
+    }
+}
+
+/// How far scrub is, in a line.
+pub(crate) fn scrub_step(status: &ScrubStatus) -> String {
+    let total = status.bytes_total.unwrap_or(0);
+    let left = total.saturating_sub(status.bytes);
+    bytes(Step {
+        done: status.bytes,
+        total,
+        per_second: status.bytes_per_second,
+        seconds_left: left.checked_div(status.bytes_per_second),
+    })
+}
+
+/// How far repair is, in a line.
+pub(crate) fn repair_step(status: &RepairStatus) -> String {
+    bytes(Step {
+        done: status.bytes_done,
+        total: status.bytes_total,
+        per_second: status.bytes_per_second,
+        seconds_left: status.seconds_left,
+    })
+}
+
+/// Waits until everything is full, or nothing more can be done by itself.
+async fn repair_wait(admin: &Admin) -> Result<RepairStatus, CliError> {
+    let mut progress = Progress::new();
+    loop {
+        let status = admin.repair_status(&NO_PARAMETERS).await?;
+        if status.whole {
+            return Ok(status);
+        }
+        let what = match status.phase {
+            RepairPhase::Idle => "waiting: shards are missing whose disks are out",
+            RepairPhase::Repairing => "repairing",
+            RepairPhase::Verifying => "verifying",
+        };
+        progress.draw(what, &repair_step(&status));
+        tasks::sleep(WAIT_POLL).await;
+    }
 }
 
 fn scrub_text(status: &ScrubStatus) -> String {
@@ -59,6 +129,7 @@ fn scrub_text(status: &ScrubStatus) -> String {
 
 pub(crate) async fn repair(admin: &Admin, flags: &Repair) -> Result<String, CliError> {
     let status = match &flags.action {
+        RepairAction::Status(look) if look.wait => repair_wait(admin).await?,
         RepairAction::Status(_) => admin.repair_status(&NO_PARAMETERS).await?,
         RepairAction::Lost(_) => return lost(admin, flags.connect().json).await,
         RepairAction::Set(set) => {
@@ -80,7 +151,8 @@ fn repair_text(status: &RepairStatus) -> String {
     let Some(walked) = &status.walked else {
         return "the blobs were not walked over yet: ask again in a moment\n".to_owned();
     };
-    let _ = writeln!(text, "as of {walked}\n");
+    let class = escaped(&status.storage_class);
+    let _ = writeln!(text, "as of {walked}, storage class {class}\n");
     let mut table = Table::new(&["LEVEL", "BLOBS", "BYTES"], &[1, 2]);
     for level in &status.levels {
         table.row([
@@ -94,12 +166,16 @@ fn repair_text(status: &RepairStatus) -> String {
         let (name, blobs) = (escaped(&zone.zone), zone.blobs);
         let _ = writeln!(
             text,
-            "zone {name}: shards of {blobs} blobs are missing, {}",
-            size(zone.bytes)
+            "zone {name}: shards of {blobs} blobs are missing, {}{}",
+            size(zone.bytes),
+            zone_levels(&zone.levels)
         );
     }
     if let Some(since) = &status.since {
         let _ = writeln!(text, "not everything is full since {since}");
+    }
+    if let Some(oldest) = &status.oldest {
+        let _ = writeln!(text, "the oldest of them: {}", unprotected(oldest));
     }
     let done = format!(
         "{} of {} blobs, {} of {}, {}/s",
@@ -128,6 +204,43 @@ fn repair_text(status: &RepairStatus) -> String {
     text
 }
 
+/// `: 3 critical, 1 lost`
+fn zone_levels(levels: &[LevelCount]) -> String {
+    let some = levels.iter().filter(|level| level.blobs > 0);
+    let words: Vec<String> = some
+        .map(|level| format!("{} {}", level.blobs, escaped(&level.level)))
+        .collect();
+    match words.is_empty() {
+        true => String::new(),
+        false => format!(": {}", words.join(", ")),
+    }
+}
+
+pub(crate) fn unprotected(oldest: &Unprotected) -> String {
+    let written = &oldest.written;
+    match (&oldest.bucket, &oldest.key) {
+        (Some(bucket), Some(key)) => {
+            let (bucket, key) = (escaped(bucket), escaped(key));
+            format!("s3://{bucket}/{key}, written {written}")
+        }
+        _ => format!("blob {}, written {written}", escaped(&oldest.blob)),
+    }
+}
+
+/// What was lost with packs, when there are such.
+async fn lost_packed(admin: &Admin) -> Result<(Vec<Lost>, u64), CliError> {
+    let (mut request, mut all, mut readable) = (LostPackedRequest::default(), Vec::new(), 0);
+    loop {
+        let page = admin.repair_lost_packed(&request).await?;
+        all.extend(page.lost);
+        readable += page.readable;
+        request.after = page.next;
+        if request.after.is_none() {
+            return Ok((all, readable));
+        }
+    }
+}
+
 async fn lost(admin: &Admin, json: bool) -> Result<String, CliError> {
     let mut request = LostRequest::default();
     let mut all = Vec::new();
@@ -139,11 +252,18 @@ async fn lost(admin: &Admin, json: bool) -> Result<String, CliError> {
             break;
         }
     }
+    let has_packs = all.iter().any(|lost| lost.key.is_none());
+    let mut readable = 0;
+    if has_packs {
+        let (packed, left) = lost_packed(admin).await?;
+        all.extend(packed);
+        readable = left;
+    }
     if json {
         return Ok(json_text(&all));
     }
     let mut table = Table::new(
-        &["BUCKET", "KEY", "VERSION", "BYTES", "SINCE", "BLOB"],
+        &["BUCKET", "KEY", "VERSION", "BYTES", "SINCE", "BLOB", "PACK"],
         &[3],
     );
     for lost in all {
@@ -155,15 +275,21 @@ async fn lost(admin: &Admin, json: bool) -> Result<String, CliError> {
             lost.bytes.to_string(),
             lost.since,
             lost.blob,
+            lost.pack.unwrap_or_default(),
         ]);
     }
-    Ok(table.text_or("nothing is lost"))
+    let mut text = table.text_or("nothing is lost");
+    if has_packs {
+        let _ = writeln!(
+            text,
+            "\nentries without a key are packs of small objects; {readable} objects in them can be read"
+        );
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use strongroom_admin_api::LevelCount;
-
     use super::*;
 
     #[test]

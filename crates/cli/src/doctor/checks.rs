@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_admin_api::{DiskStatus, EngineStatus, ScrubStatus, Topology};
+use strongroom_admin_api::{DiskStatus, EngineStatus, Topology};
 
-use super::{Facts, Finding, Level};
+use super::{Facts, Finding, Level, overdue};
 use crate::show::{size, span};
 
 /// Free share of a disk below which the operator should make room: weeks, mostly, to buy disks.
@@ -32,32 +32,8 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         findings.extend(spares(topology));
         findings.extend(clock(topology, facts.own_time_seconds));
     }
-    findings.extend(facts.scrub.as_ref().map(verified));
+    findings.extend(overdue::all(facts));
     findings
-}
-
-/// When every byte was last read and checked.
-fn verified(scrub: &ScrubStatus) -> Finding {
-    let period = scrub.period_seconds;
-    match scrub.age_seconds {
-        None => Finding::ok(
-            "verified",
-            "never verified as a whole: damage to what is not read is found when it is read",
-        ),
-        Some(age) if period > 0 && age > period.saturating_mul(2) => Finding::at(
-            Level::Warning,
-            "verified",
-            format!("the last full pass of scrub ended {} ago", span(age)),
-            format!(
-                "a pass is meant to end every {}: see strongroom scrub status",
-                span(period)
-            ),
-        ),
-        Some(age) => Finding::ok(
-            "verified",
-            format!("the last full pass of scrub ended {} ago", span(age)),
-        ),
-    }
 }
 
 fn service(facts: &Facts) -> Vec<Finding> {

@@ -13,8 +13,12 @@ pub struct Doctor {
     #[arg(long, value_name = "SHARE", default_value = "1.5%", value_parser = share)]
     pub afr: f64,
     /// Time from the death of a disk to full redundancy, with the wait for a new one (4h, 3d)
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = repair_time)]
-    pub repair_time: Duration,
+    /// [default: --disk-wait and the time by the measured rate of repair; 24h when none was measured]
+    #[arg(long, value_name = "TIME", value_parser = repair_time)]
+    pub repair_time: Option<Duration>,
+    /// Time from the death of a disk to a blank one in its place
+    #[arg(long, value_name = "TIME", default_value = "12h", value_parser = age)]
+    pub disk_wait: Duration,
     /// Share of zones destroyed with all their disks in a year
     #[arg(long, value_name = "SHARE", default_value = "0.1%", value_parser = share)]
     pub zone_loss: f64,

@@ -12,11 +12,12 @@
 mod checks;
 mod flags;
 mod nines;
+mod overdue;
 
 use std::fmt::Write;
 
 use serde::Serialize;
-use strongroom_admin_api::{NoParameters, ScrubStatus, Status, Topology};
+use strongroom_admin_api::{NoParameters, RepairStatus, ScrubStatus, Status, Topology};
 use strongroom_base::{Clock, SystemClock};
 
 pub use flags::Doctor;
@@ -90,6 +91,8 @@ pub(crate) struct Facts {
     pub topology: Option<Topology>,
     /// How far scrub is; none while the store is being opened.
     pub scrub: Option<ScrubStatus>,
+    /// How all stands and how far repair is; none while the store is being opened.
+    pub repair: Option<RepairStatus>,
     /// The clock of this machine when the topology was answered, in seconds since 1970.
     pub own_time_seconds: u64,
 }
@@ -117,8 +120,13 @@ pub(crate) async fn doctor(admin: &Admin, flags: &Doctor) -> Result<Answer, CliE
         Some(_) => Some(admin.scrub_status(&NoParameters {}).await?),
         None => None,
     };
+    let repair = match &topology {
+        Some(_) => Some(admin.repair_status(&NoParameters {}).await?),
+        None => None,
+    };
     let facts = Facts {
         scrub,
+        repair,
         status,
         topology,
         own_time_seconds: SystemClock::new().now().seconds(),
@@ -141,7 +149,7 @@ fn examine(facts: Facts, flags: &Doctor) -> Result<Report, CliError> {
     let mut findings = checks::all(&facts);
     let mut durability = None;
     if let Some(topology) = &facts.topology {
-        let (found, finding) = nines::durability(topology, facts.scrub.as_ref(), flags)?;
+        let (found, finding) = nines::durability(topology, &facts, flags)?;
         findings.push(finding);
         durability = found;
     }

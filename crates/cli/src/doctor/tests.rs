@@ -67,6 +67,11 @@ fn well() -> Facts {
             period_seconds: 14 * 86_400,
             ..ScrubStatus::default()
         }),
+        repair: Some(RepairStatus {
+            walked: Some("2026-01-01T00:00:00Z".to_owned()),
+            whole: true,
+            ..RepairStatus::default()
+        }),
         status,
         topology: Some(topology),
         own_time_seconds: TIME,
@@ -321,4 +326,45 @@ fn what_the_server_says_can_not_move_the_terminal() {
         store(facts).zones[0].disks[0].reason = Some("\u{1b}[2Jgone".to_owned());
     });
     assert!(!text(&report).contains('\u{1b}'), "{}", text(&report));
+}
+
+#[test]
+fn the_time_of_repair_is_the_wait_and_the_measured_rate() {
+    let hours = |words: &[&str], rate: u64| {
+        let mut facts = well();
+        let repair = facts.repair.as_mut().unwrap();
+        repair.bytes_per_second = rate;
+        repair.levels = vec![strongroom_admin_api::LevelCount {
+            level: "full".to_owned(),
+            blobs: 1,
+            bytes: 3600 * 1000,
+        }];
+        let report = examine(facts, &flags(words)).unwrap();
+        let found = report.durability.unwrap();
+        (found.disk_repair_hours, found.repair_bytes_per_second)
+    };
+    // Nothing was repaired yet: a day is assumed.
+    assert_eq!(hours(&[], 0), (24.0, None));
+    // Six shards on six disks: all content is read for one disk, and again to verify it.
+    assert_eq!(hours(&[], 1000), (12.0 + 2.0, Some(1000)));
+    assert_eq!(hours(&["--disk-wait", "1h"], 2000), (1.0 + 1.0, Some(2000)));
+    assert_eq!(hours(&["--repair-time", "5h"], 1000), (5.0, None));
+    let told = report(|facts| facts.repair.as_mut().unwrap().bytes_per_second = 1024);
+    assert!(
+        text(&told).contains("1.0 KiB/s as measured"),
+        "{}",
+        text(&told)
+    );
+}
+
+#[test]
+fn lost_objects_end_with_critical() {
+    let found = report(|facts| {
+        facts.repair.as_mut().unwrap().levels = vec![strongroom_admin_api::LevelCount {
+            level: "lost".to_owned(),
+            blobs: 4,
+            bytes: 9,
+        }];
+    });
+    worst(&found, Level::Critical, "standing", "4 objects or parts");
 }
