@@ -142,7 +142,11 @@ impl Store {
     ) -> DiskId {
         let named = header.disks[shard];
         let found = self.disks.find_home(named);
-        let has_file = |id: DiskId| sources.iter().any(|source| source.disk.id == id);
+        // What is on a drained disk that is out is made anew elsewhere: nobody waits for that disk.
+        let has_file = |id: DiskId| {
+            let mut here = sources.iter().filter(|source| source.is_in_service());
+            here.any(|source| source.disk.id == id)
+        };
         let zone = match found {
             Some(disk) if !layout.is_drained(disk.id) || has_file(disk.id) => return disk.id,
             Some(disk) => Some(disk.zone.as_str()),

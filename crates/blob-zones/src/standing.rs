@@ -291,7 +291,13 @@ impl Store {
         let shards = usize::from(run.data_count) + usize::from(run.parity_count);
         let known = self.map.disks_of(run.group, shards);
         let is_known = |homes: &HashMap<GroupId, _>| homes.contains_key(&run.group);
-        if known.iter().all(|disks| !disks.is_empty())
+        let layout = self.disks.layout();
+        // A drained disk that is out is the home of nothing.
+        let stays = |id: &DiskId| {
+            let disk = self.disks.find(*id);
+            !layout.is_drained(*id) || disk.is_some_and(|disk| disk.in_service().is_some())
+        };
+        if known.iter().all(|disks| disks.iter().any(stays))
             || is_known(&self.standing.homes.read().expect("no holder panics"))
         {
             return;

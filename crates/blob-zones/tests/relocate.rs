@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::RamDisk;
 use common::served::{Served, serve_zones};
 use strongroom_base::tasks;
-use strongroom_blob::{BlobStore, NoRest, Place};
+use strongroom_blob::{BlobStore, Level, NoRest, Place};
 use strongroom_zones::{DiskChange, OutReason};
 
 /// Three zones of one disk and one more disk in the first, with blobs written before it came.
@@ -259,4 +259,46 @@ async fn segments_go_from_the_fullest_disk_of_a_zone_to_the_emptiest() {
     assert_eq!(after.0 + after.1, before);
     assert!(after.0 > 0 && after.1 > 0, "{after:?}");
     rig.check().await;
+}
+
+/// H84, AZ21: nobody has to say that a drained disk died, and what it brings back is taken over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_disk_that_dies_is_mended_elsewhere_without_a_command_and_may_come_back() {
+    let mut rig = Rig::new().await;
+    rig.drain("disk0");
+    let disk = rig.served.id("disk0");
+    let dead = OutReason::Failed("test".into());
+    rig.served.store.opened().disks.take_out(disk, dead);
+    let places: Vec<Place> = rig.places.iter().map(|(place, _)| place.clone()).collect();
+    rig.served.blobs.survey().await;
+    let standing = rig.served.blobs.redundancy(&places).await;
+    assert!(standing.iter().all(|one| one.mendable), "{standing:?}");
+    for health in rig.served.blobs.inspect(&places, true).await {
+        assert_eq!(health.unwrap().shards_bad, 0);
+    }
+    let survey = rig.served.blobs.survey().await;
+    assert!(!survey.filling.is_empty());
+    rig.served.blobs.filled(&survey.filling).await;
+    rig.served.store.opened().disks.admit(disk);
+    assert!(rig.relocate().await > 0);
+    assert!(rig.disks[0].1.segments().is_empty());
+    rig.check().await;
+}
+
+/// AZ28: blobs from before a drain have a wider code than disks allow now, and are not called reduced.
+#[tokio::test(flavor = "multi_thread")]
+async fn az28_a_code_wider_than_a_drain_leaves_disks_for_is_not_reduced() {
+    let zones = ["a", "a", "b", "b", "c", "c"];
+    let disks: Vec<_> = zones.map(|zone| (zone, RamDisk::new())).into();
+    let mut served = serve_zones(&disks, 1);
+    let before = served.put(1).await;
+    let disk = served.id("disk0");
+    served.change(DiskChange::Drain { disk }).unwrap();
+    let during = served.put(2).await;
+    served.blobs.survey().await;
+    let standing = served.blobs.redundancy(&[before, during]).await;
+    assert!(
+        standing.iter().all(|one| one.level == Level::Full),
+        "{standing:?}"
+    );
 }
