@@ -23,6 +23,8 @@ use crate::store::Store;
 const ATTEMPTS_MAX: usize = 4;
 /// Segments of the fullest disk looked at for the largest: opening each costs a seek.
 const CANDIDATES_MAX: usize = 256;
+/// The sizes of a drained disk's segments are looked at each time so many have gone: a look opens all.
+const SIZES_EVERY: u64 = 64;
 /// Segments on two disks looked at in a round.
 const DOUBLED_MAX: usize = 64;
 /// Rebalance begins when the fullest disk of a zone is so many parts of a hundred above the emptiest.
@@ -54,7 +56,10 @@ impl Relocation {
             if let Some(drain) = moves.drains.iter_mut().find(|drain| drain.disk == disk.0) {
                 drain.bytes_moved += bytes;
                 drain.segments_moved += 1;
-                drain.segments_left = drain.segments_left.saturating_sub(1);
+                // Until the next look: what is left is as large as what was there, by the segment.
+                let left = drain.segments_left.saturating_sub(1);
+                drain.bytes_left = drain.bytes_left / drain.segments_left.max(1) * left;
+                drain.segments_left = left;
             }
         });
     }
@@ -131,8 +136,12 @@ impl Store {
                 drain.waits_for = format!("{} is out of service", disk.name);
             }
             let segments: Vec<_> = self.map.segments_on(disk.id).into_iter().collect();
-            drain.segments_left = segments.len() as u64;
-            if let Some(sizes) = self.sizes(disk, segments).await {
+            let count = segments.len() as u64;
+            let is_new = drain.segments_left != count || count.is_multiple_of(SIZES_EVERY);
+            drain.segments_left = count;
+            if !is_new {
+                // Looked at lately.
+            } else if let Some(sizes) = self.sizes(disk, segments).await {
                 drain.bytes_left = sizes.iter().map(|(size, ..)| size).sum();
             }
             drains.push(drain);

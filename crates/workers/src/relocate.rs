@@ -55,21 +55,23 @@ impl Rest for Resting {
             tasks::sleep(took.min(REST_MAX)).await;
         }
         let mut rested = took;
-        loop {
-            let rate = self.upkeep.rate_max();
-            if rate == 0 {
-                return;
-            }
-            #[allow(clippy::cast_precision_loss)]
-            let due = Duration::from_secs_f64(bytes as f64 / rate as f64);
-            let Some(left) = due.checked_sub(rested).filter(|left| !left.is_zero()) else {
-                return;
-            };
-            let step = left.min(RATE_POLL);
+        while let Some(step) = rest_of_rate(bytes, self.upkeep.rate_max(), rested) {
             tasks::sleep(step).await;
             rested += step;
         }
     }
+}
+
+/// How long to wait until the bound is looked at again, when `bytes` took `passed` so far; none when
+/// they took long enough. A `rate` of 0 is no bound.
+fn rest_of_rate(bytes: u64, rate: u64, passed: Duration) -> Option<Duration> {
+    if rate == 0 {
+        return None;
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let due = Duration::from_secs_f64(bytes as f64 / rate as f64);
+    let left = due.saturating_sub(passed);
+    (!left.is_zero()).then(|| left.min(RATE_POLL))
 }
 
 impl Relocator {
@@ -108,31 +110,15 @@ impl Relocator {
 mod tests {
     use super::*;
 
-    struct Busy;
-    impl Clients for Busy {
-        fn requests(&self) -> u64 {
-            1
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_bound_on_the_rate_holds_and_is_lifted_in_the_middle_of_a_rest() {
-        let upkeep: Arc<Upkeep> = Arc::default();
-        let resting = Resting {
-            upkeep: Arc::clone(&upkeep),
-            clients: Arc::new(Busy),
-            requests: AtomicU64::new(1),
-        };
-        upkeep.set_rate_max(1 << 20);
-        let begun = tokio::time::Instant::now();
-        resting.after(4 << 20, Duration::from_secs(1)).await;
-        assert_eq!(begun.elapsed().as_secs(), 3);
-        let lifted = async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            upkeep.set_rate_max(0);
-        };
-        let begun = tokio::time::Instant::now();
-        tokio::join!(resting.after(400 << 20, Duration::ZERO), lifted);
-        assert!(begun.elapsed() < Duration::from_secs(3));
+    #[test]
+    fn moves_rest_until_the_bound_on_the_rate_holds_and_see_when_it_is_lifted() {
+        const MIB: u64 = 1 << 20;
+        let second = Duration::from_secs(1);
+        assert_eq!(rest_of_rate(4 * MIB, 0, Duration::ZERO), None);
+        assert_eq!(rest_of_rate(4 * MIB, MIB, second), Some(RATE_POLL));
+        assert_eq!(rest_of_rate(4 * MIB, MIB, second * 4), None);
+        let nearly = second * 4 - Duration::from_millis(50);
+        let last = rest_of_rate(4 * MIB, MIB, nearly);
+        assert_eq!(last, Some(Duration::from_millis(50)));
     }
 }
