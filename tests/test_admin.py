@@ -224,6 +224,10 @@ def test_every_described_call_needs_the_root_account_and_answers_it(server, s3, 
     upload = begin_upload(s3, bucket, "u")
     values = {"bucket": bucket, "key": "k", "upload_id": upload, "older_than_seconds": "86400"}
     values["bytes_per_second_max"] = "0"
+    values["lose"] = "zone=" + ask(server, "/v1/zones")[1]["zones"][0]["name"]
+    # The disks of this store stay as they are: these are asked for a disk that is not there.
+    values |= {"disk": "nowhere", "folder": "/nowhere", "zone": "nowhere"}
+    refused = {"replace_disk", "add_disk", "drain_disk", "keep_disk", "remove_disk"}
     count = 0
     for path, methods in description["paths"].items():
         for method, operation in methods.items():
@@ -240,6 +244,10 @@ def test_every_described_call_needs_the_root_account_and_answers_it(server, s3, 
             status, answer = ask(server, filled, method.upper(), credentials=False)
             assert (status, answer["code"]) == (401, "Unauthorized"), filled
             status, answer = ask(server, filled, method.upper())
+            if operation["operationId"] in refused:
+                assert (status, answer["code"]) == (400, "InvalidArgument"), (filled, answer)
+                count += 1
+                continue
             assert status == 200, f"{method} {filled}: {answer}"
             name = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
             schema = description["components"]["schemas"][name]
