@@ -668,23 +668,20 @@ fn every_fault_in_every_structure_under_every_operation_is_survived_and_repaired
     });
     runtime.shutdown_background();
     let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
-    println!(
-        "RELIABILITY {{\"name\":\"fault_matrix_simulated\",\"cells\":{},\"cells_struck\":{},\
-         \"cells_failed\":{},\"wrong_bytes\":{},\"requests\":{},\
-         \"requests_failed_with_redundancy_left\":{},\"shards_found_bad\":{},\"cells_repaired\":{},\
-         \"cells_that_need_an_operator\":{},\
-         \"cells_known_to_fail\":{}}}",
-        chosen.len(),
-        count(&tally.struck),
-        failures.len(),
-        count(&tally.wrong_bytes),
-        count(&tally.requests),
-        count(&tally.requests_failed),
-        count(&tally.shards_found_bad),
-        count(&tally.repaired),
-        count(&tally.operator_needed),
-        open.len()
-    );
     assert!(only.is_some() || all.len() >= 200, "{} cells", all.len());
     assert!(failures.is_empty(), "{failures:#?}");
+    strongroom_sim::print_figure(
+        "T6 fault matrix, simulated",
+        "cells: fault x structure x operation",
+        chosen.len() as u64,
+        count(&tally.wrong_bytes) + count(&tally.requests_failed),
+        &[
+            ("cells struck", count(&tally.struck)),
+            ("cells repaired", count(&tally.repaired)),
+            ("cells that need an operator", count(&tally.operator_needed)),
+            ("cells known to fail", open.len() as u64),
+            ("requests", count(&tally.requests)),
+            ("shards found bad", count(&tally.shards_found_bad)),
+        ],
+    );
 }

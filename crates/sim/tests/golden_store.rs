@@ -191,11 +191,17 @@ fn stores_that_older_versions_wrote_are_opened_and_taken_over() {
             take_over(store).await;
             cuts += cut_while_taken_over(store).await;
         }
-        println!(
-            "RELIABILITY {{\"name\":\"golden_stores\",\"stores\":{},\"objects\":{},\
-             \"power_cuts_during_takeover\":{cuts},\"wrong_bytes\":0}}",
-            stores.len(),
-            stores.len() * expected().len()
+        let objects = stores.len() * expected().len();
+        let counts = [
+            ("stores", stores.len() as u64),
+            ("power cuts during the takeover", cuts),
+        ];
+        strongroom_sim::print_figure(
+            "T19 stores of earlier formats",
+            "objects",
+            objects as u64,
+            0,
+            &counts,
         );
     });
     runtime.shutdown_background();

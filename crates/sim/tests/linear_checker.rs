@@ -200,11 +200,14 @@ fn twelve_planted_bad_histories_are_all_caught() {
         is_caught
     });
     let (caught, planted) = (caught.count(), all.len());
-    println!(
-        "RELIABILITY {{\"name\":\"linearizability_checker\",\"bad_histories\":{planted},\
-         \"caught\":{caught}}}"
-    );
     assert_eq!((caught, planted), (12, 12));
+    strongroom_sim::print_figure(
+        "T10 planted bad histories are caught",
+        "histories",
+        planted as u64,
+        (planted - caught) as u64,
+        &[],
+    );
 }
 
 #[test]

@@ -289,15 +289,19 @@ fn run(topology: Topology) {
             violations.push(format!("{topology} seed {seed}: {violation}"));
         }
     }
-    println!(
-        "RELIABILITY {{\"name\":\"linearizability_simulated\",\"topology\":\"{topology}\",\
-         \"histories\":{histories},\"requests\":{requests},\"unanswered\":{unanswered},\
-         \"blows\":{},\"violations\":{},\"wrong_bytes\":0}}",
-        histories * BLOWS,
-        violations.len()
-    );
     assert!(violations.is_empty(), "{}", violations.join("\n"));
     assert!(requests > unanswered * 2, "the nemesis left too little");
+    strongroom_sim::print_figure(
+        "T10 linearizability, simulated",
+        "requests",
+        requests as u64,
+        violations.len() as u64,
+        &[
+            ("histories", histories),
+            ("unanswered", unanswered as u64),
+            ("blows", histories * BLOWS),
+        ],
+    );
 }
 
 #[test]

@@ -62,11 +62,8 @@ async fn az17_reads_do_not_wait_for_a_zone_that_answers_five_seconds_late() {
     let late = read_all(&machine).await;
     let asked: u64 = slow.iter().map(|id| machine.world.strike_count(*id)).sum();
     println!(
-        "RELIABILITY {{\"name\":\"slow_zone_simulated\",\"delay_ms\":{},\"reads\":{},\
-         \"reads_of_slow_zone\":{asked},\"healthy_p50_ms\":{:.1},\"healthy_p99_ms\":{:.1},\
-         \"slow_p50_ms\":{:.1},\"slow_p99_ms\":{:.1},\"wrong_bytes\":0}}",
+        "a zone {} ms late: healthy p50 {:.1} ms, p99 {:.1} ms; then p50 {:.1} ms, p99 {:.1} ms",
         DELAY.as_millis(),
-        late.len(),
         millis(&healthy, 50),
         millis(&healthy, 99),
         millis(&late, 50),
@@ -77,5 +74,12 @@ async fn az17_reads_do_not_wait_for_a_zone_that_answers_five_seconds_late() {
         asked <= ASKED_MAX,
         "the slow zone was asked {asked} times in {} reads",
         late.len()
+    );
+    strongroom_sim::print_figure(
+        "T6 a zone that is late, simulated",
+        "reads",
+        late.len() as u64,
+        0,
+        &[("reads of the late zone", asked)],
     );
 }
