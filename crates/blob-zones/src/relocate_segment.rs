@@ -326,11 +326,25 @@ impl Store {
         for _ in 0..COMPARISONS_MAX {
             let passed = self.transfer(&transfer, false, rest).await?;
             if passed.written == 0 {
+                self.settle(to, &transfer.target).await?;
                 return Ok(written);
             }
             written += passed.written;
         }
         Err(format!("{} does not keep what it is given", to.disk.name))
+    }
+
+    /// Makes the target and its name durable. A process that died right after it gave the file its
+    /// name leaves both to be seen, and to be lost with the power.
+    async fn settle(&self, to: &Arc<Lane>, target: &FileRef) -> Result<(), String> {
+        let disk = to.disk.disk.clone().ok_or("it has no folder")?;
+        let target = Arc::clone(target);
+        let settle = move || {
+            target.sync()?;
+            sync_segment_dir(&disk)
+        };
+        let settled = self.on_disk(to, settle).await;
+        settled.ok_or_else(|| format!("{} failed", to.disk.name))
     }
 
     /// Writes the list of now into the headers of the group.

@@ -210,6 +210,28 @@ async fn h83_what_a_repair_writes_beside_a_move_is_not_lost_with_the_old_file() 
     assert_eq!(health.shards_bad, 0, "{health:?}");
 }
 
+/// H84: the process died right after the copy got its name, which only the memory of the system has; the
+/// next one finds the name, ends the move, and then the power goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn h84_the_name_of_a_copy_is_durable_before_the_old_file_goes() {
+    let mut rig = Rig::new().await;
+    let old = rig.disks[0].1.segments();
+    rig.drain("disk0");
+    rig.relocate().await;
+    for (name, bytes) in &old {
+        rig.disks[0].1.tamper(name, Some(bytes.clone()));
+        rig.disks[3].1.forget_durable(name);
+    }
+    let rig = rig.restart(None);
+    rig.relocate().await;
+    assert!(rig.disks[0].1.segments().is_empty());
+    for (_, disk) in &rig.disks {
+        disk.power_cut();
+    }
+    let rig = rig.restart(None);
+    rig.check().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_without_another_place_says_what_it_waits_for() {
     let mut rig = Rig::new().await;

@@ -139,6 +139,15 @@ impl RamDisk {
         }
     }
 
+    /// A file whose name and bytes were not synced yet, though they are seen.
+    pub fn forget_durable(&self, path: &str) {
+        let mut state = self.lock();
+        state.files_durable.remove(path);
+        if let Some(file) = state.files.get(path) {
+            file.lock().unwrap().durable.clear();
+        }
+    }
+
     /// Files created since the disk was made.
     pub fn created(&self) -> usize {
         self.lock().created
