@@ -93,7 +93,7 @@ pub fn test(size: Size) -> Result<()> {
         if have("dpkg-deb") {
             run.env("STRONGROOM_TEST_PACKAGE", packages());
         }
-        let lines = must("pytest", with_scale(&mut run, size), size.limit(30))?;
+        let lines = must("pytest", with_scale(&mut run, size), size.limit(40))?;
         count_pytest(&lines, &mut count);
         count.figures.extend(reliability::figures(&lines));
         Ok(())

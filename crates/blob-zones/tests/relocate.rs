@@ -201,6 +201,14 @@ async fn h83_what_a_repair_writes_beside_a_move_is_not_lost_with_the_old_file() 
     let moves = tasks::spawn(async move { while blobs.relocate(&NoRest).await {} });
     let (old, new) = (&rig.disks[0].1, &rig.disks[3].1);
     common::until("the copy is there", || !new.segments().is_empty()).await;
+    // A move that does not wait takes the old file now: it gets the time to.
+    let count = old.segments().len();
+    for _ in 0..400 {
+        if old.segments().len() < count {
+            break;
+        }
+        tasks::sleep(std::time::Duration::from_millis(5)).await;
+    }
     old.set_faults(|faults| faults.writes_hang = false);
     let repaired = repair.await.unwrap();
     assert!(repaired.shards_repaired > 0 && repaired.shards_bad == 0);

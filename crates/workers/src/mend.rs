@@ -63,6 +63,15 @@ pub struct Mender {
     settings: Settings,
 }
 
+/// What the last walk knew.
+struct Walked {
+    /// Of the disks.
+    change: u64,
+    at: Duration,
+    /// How long until the next one, when that may show something else with the same disks.
+    again: Option<Duration>,
+}
+
 /// How a part of a round ended.
 enum Ended {
     Done,
@@ -90,31 +99,29 @@ impl Mender {
 
     /// Runs until dropped.
     pub async fn run(self) {
-        let mut walked: Option<(u64, Duration)> = None;
+        let mut walked: Option<Walked> = None;
         let mut retry_after = self.settings.retry_after;
         self.restore_rate().await;
         loop {
             let survey = self.objects.survey().await;
-            let now = self.pace.clock.monotonic();
-            let fresh = walked.is_some_and(|(change, at)| {
-                change == survey.change && now.saturating_sub(at) < self.settings.walk_interval
-            });
-            if fresh {
-                tasks::sleep(self.settings.survey_interval).await;
-                continue;
-            }
-            match self.walk_and_mend(&survey).await {
-                Ok(true) => {
-                    walked = None;
-                    retry_after = self.settings.retry_after;
+            match walked.as_mut().filter(|last| last.change == survey.change) {
+                None => retry_after = self.settings.retry_after,
+                Some(last) => {
+                    if self.rests(last).await {
+                        continue;
+                    }
                 }
+            }
+            let at = self.pace.clock.monotonic();
+            match self.walk_and_mend(&survey).await {
+                Ok(true) => walked = None,
                 Ok(false) => {
-                    let has_failed = !self.upkeep.repair().failed.is_empty();
-                    walked = (!has_failed).then_some((survey.change, now));
-                    if has_failed {
-                        tasks::sleep(retry_after).await;
+                    let again = self.is_unfinished().then_some(retry_after);
+                    if again.is_some() {
                         retry_after = (retry_after * 2).min(self.settings.retry_after_max);
                     }
+                    let change = survey.change;
+                    walked = Some(Walked { change, at, again });
                 }
                 Err(error) => {
                     tracing::debug!(%error, "repair waits: records can not be read");
@@ -122,6 +129,30 @@ impl Mender {
                 }
             }
         }
+    }
+
+    /// Whether another walk may show something though no disk changed: what failed is tried again, and
+    /// what others write anew becomes full.
+    fn is_unfinished(&self) -> bool {
+        let full = self.upkeep.standing().is_some_and(|now| now.is_full());
+        !full || !self.upkeep.repair().failed.is_empty()
+    }
+
+    /// Rests for a moment, unless the next walk is due.
+    async fn rests(&self, last: &mut Walked) -> bool {
+        let moment = self.settings.survey_interval;
+        if let Some(again) = &mut last.again {
+            let moment = moment.min(*again);
+            *again -= moment;
+            tasks::sleep(moment).await;
+            return !again.is_zero();
+        }
+        let since = self.pace.clock.monotonic().saturating_sub(last.at);
+        if since >= self.settings.walk_interval {
+            return false;
+        }
+        tasks::sleep(moment).await;
+        true
     }
 
     async fn restore_rate(&self) {
