@@ -154,6 +154,7 @@ impl Store {
         let homes = shards.filter_map(|(shard, disk)| Some((shard, disk.clone()?)));
         let reads = homes.map(|(shard, disk)| {
             let (store, stripes) = (Arc::clone(self), Arc::clone(stripes));
+            let handle = Arc::clone(&disk);
             let read = async move {
                 let permit = store.lanes.read_permit(disk.id).await;
                 tasks::blocking(move || {
@@ -162,7 +163,7 @@ impl Store {
                 })
                 .await
             };
-            tasks::timeout(self.settings.read_limit, read)
+            async move { self.while_it_may_answer(&handle, read).await }
         });
         let reads = futures::future::join_all(reads).await;
         reads.into_iter().flatten().collect()

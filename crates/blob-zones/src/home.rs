@@ -209,8 +209,8 @@ impl Store {
             let _ = file.read_at(0, &mut bytes);
             io::Result::Ok(SegmentHeader::decode(&bytes))
         };
-        let read = tasks::timeout(self.settings.read_limit, tasks::blocking(read)).await;
-        let header = read.ok()?.ok()?;
+        let read = self.while_it_may_answer(&source.disk, tasks::blocking(read));
+        let header = read.await?.ok()?;
         Some(header.and_then(|header| {
             let is_ours = header.store == self.id
                 && header.group == group

@@ -8,10 +8,11 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use strongroom_base::{AlignedBuf, CreateOptions, DiskRef, FileRef, tasks};
 use strongroom_blob::{Health, Result};
-use strongroom_zones::Counters;
+use strongroom_zones::{Counters, DiskHandle, OutReason};
 
 use crate::block::BLOCK_HEADER_SIZE_BYTES;
 use crate::groups::{check_identity, sync_segment_dir};
@@ -20,7 +21,7 @@ use crate::lane::Lane;
 use crate::place::{BlobPlace, Stripe};
 use crate::read::{Payloads, ShardRead, decode};
 use crate::segment::{GroupId, SegmentFile, SegmentHeader, segment_path};
-use crate::settings::REPAIR_JOBS_MAX;
+use crate::settings::{REPAIR_JOBS_MAX, SERVICE_POLL};
 use crate::standing::mark_filling;
 use crate::store::{Source, Store};
 
@@ -102,11 +103,36 @@ impl Store {
         }
         let blocks = 0..stripe.block_count();
         let reads = sources.into_iter().map(|source| {
+            let disk = Arc::clone(&source.disk);
             let read = Arc::clone(self).read_shard(*stripe, source, blocks.clone(), true);
-            tasks::timeout(self.settings.read_limit, read)
+            async move { self.while_it_may_answer(&disk, read).await }
         });
         let reads = futures::future::join_all(reads).await;
         check(stripe, home, reads.into_iter().flatten().collect())
+    }
+
+    /// Waits for a read of the disk as long as a read may take, or, while the disk is out because it
+    /// hung, only for a moment: a look at every stripe would else wait that long for each of them.
+    pub(crate) async fn while_it_may_answer<T>(
+        &self,
+        disk: &DiskHandle,
+        read: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut read = std::pin::pin!(read);
+        let mut waited = Duration::ZERO;
+        loop {
+            if let Ok(answer) = tasks::timeout(SERVICE_POLL, &mut read).await {
+                return Some(answer);
+            }
+            waited += SERVICE_POLL;
+            let limit = match disk.out_reason() {
+                Some(OutReason::Hung) => self.settings.hedge_after,
+                _ => self.settings.read_limit,
+            };
+            if waited >= limit {
+                return None;
+            }
+        }
     }
 
     /// Rewrites bad shards; returns how many. Those whose disk is out stay bad.

@@ -3,7 +3,8 @@
 //! A disk that hangs reports no error, so whoever waits for it waits for ever: a large upload, a
 //! read of the index, the look of its own health thread. The health threads therefore say when a look
 //! begins and ends, and one thread that touches no disk watches them. What has not ended a look
-//! after the hang limit, while enough others have, goes out of service like a disk that failed.
+//! after the hang limit, while enough others have, goes out of service like a disk that failed. So
+//! does a disk on which any change lasts that long: one folder of it may hang alone.
 //!
 //! Invariants
 //! - This thread does no I/O, so nothing can hang it.
@@ -40,6 +41,28 @@ struct Patient {
     seen: u64,
     /// How long the look that was seen has lasted.
     stood: Duration,
+    /// The oldest call on it as it was seen last, and how long it has lasted.
+    call_seen: Option<u64>,
+    call_stood: Duration,
+}
+
+impl Patient {
+    /// Notes what lasts on, `elapsed` after the last time.
+    fn observe(&mut self, elapsed: Duration) {
+        let now = self.pulse.0.load(Ordering::Acquire);
+        let looks_on = now % 2 == 1 && now == self.seen;
+        self.stood = match looks_on {
+            true => self.stood + elapsed,
+            false => Duration::ZERO,
+        };
+        self.seen = now;
+        let call = self.disk.oldest_call();
+        self.call_stood = match call.is_some() && call == self.call_seen {
+            true => self.call_stood + elapsed,
+            false => Duration::ZERO,
+        };
+        self.call_seen = call;
+    }
 }
 
 /// Judges all disks.
@@ -67,6 +90,8 @@ impl HungWatch {
             pulse: Arc::clone(&pulse),
             seen: 0,
             stood: Duration::ZERO,
+            call_seen: None,
+            call_stood: Duration::ZERO,
         });
         pulse
     }
@@ -74,19 +99,13 @@ impl HungWatch {
     /// Takes out what hangs, `elapsed` after the last call.
     pub fn check(&mut self, elapsed: Duration) {
         for patient in &mut self.patients {
-            let now = patient.pulse.0.load(Ordering::Acquire);
-            let looks_on = now % 2 == 1 && now == patient.seen;
-            patient.stood = match looks_on {
-                true => patient.stood + elapsed,
-                false => Duration::ZERO,
-            };
-            patient.seen = now;
+            patient.observe(elapsed);
         }
         let (hung, well): (Vec<&Patient>, Vec<&Patient>) = self
             .patients
             .iter()
             .filter(|patient| patient.disk.in_service().is_some())
-            .partition(|patient| patient.stood >= self.limit);
+            .partition(|patient| patient.stood.max(patient.call_stood) >= self.limit);
         let members: BTreeSet<u16> = well.iter().map(|patient| patient.disk.member.0).collect();
         if members.len() < self.store.reader().majority() {
             return;

@@ -103,7 +103,11 @@ impl Watch {
                     self.probe_in = self.probe_in.saturating_sub(interval);
                     return;
                 }
-                if self.disk.is_settled() && self.identify().is_ok() && self.probe().is_ok() {
+                // What hangs on it costs nothing to wait for, and no look would hurry it.
+                if !self.disk.is_settled() {
+                    return;
+                }
+                if self.identify().is_ok() && self.probe().is_ok() {
                     hook(&self.disk);
                     disks.admit(id);
                 }

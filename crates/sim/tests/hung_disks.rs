@@ -43,7 +43,7 @@ async fn get(objects: &Objects, key: &str) -> Bytes {
     pieces.concat().into()
 }
 
-async fn a_hung_disk_is_set_aside(op: OpKind) {
+async fn a_hung_disk_is_set_aside(op: OpKind, path: &str) {
     // The second disk of a zone: it holds shards and no log, so no commit ever waits for it.
     const HUNG: usize = 1;
     let machine = Machine::new(Topology::new(3, 2), 9).await;
@@ -60,6 +60,7 @@ async fn a_hung_disk_is_set_aside(op: OpKind) {
     let frozen = machine.world.fault(Fault {
         disk: Some(HUNG),
         op,
+        path_contains: path.into(),
         kind: FaultKind::Frozen,
         ..Fault::default()
     });
@@ -88,10 +89,16 @@ async fn a_hung_disk_is_set_aside(op: OpKind) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_hangs_on_everything_is_set_aside_and_comes_back() {
-    a_hung_disk_is_set_aside(OpKind::Any).await;
+    a_hung_disk_is_set_aside(OpKind::Any, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_hangs_on_syncs_alone_is_set_aside_and_comes_back() {
-    a_hung_disk_is_set_aside(OpKind::Sync).await;
+    a_hung_disk_is_set_aside(OpKind::Sync, "").await;
+}
+
+/// H63: the looks at the disk, which go to other files of it, all go well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_whose_segments_alone_hang_is_set_aside_and_comes_back() {
+    a_hung_disk_is_set_aside(OpKind::Any, "segments/").await;
 }

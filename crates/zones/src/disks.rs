@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use strongroom_base::DiskRef;
 
+use crate::calls::{Calls, noted};
 use crate::counters::Counters;
 use crate::io::DiskWriter;
 use crate::layout::Layout;
@@ -84,6 +85,8 @@ pub struct DiskHandle {
     /// Held while the superblock is replaced: a disk whose replacement hangs is not admitted again
     /// before the late rename happened.
     pub(crate) superblock: Mutex<()>,
+    /// The calls on `disk` under way.
+    calls: Arc<Calls>,
     state: Mutex<State>,
     /// Even: in service; odd: out. Half of it is the incarnation.
     turns: AtomicU64,
@@ -104,6 +107,8 @@ impl DiskHandle {
         out: Option<OutReason>,
     ) -> Self {
         let turns = AtomicU64::new(u64::from(out.is_some()));
+        let calls = Arc::new(Calls::default());
+        let disk = disk.map(|disk| noted(disk, &calls));
         Self {
             id,
             member,
@@ -111,6 +116,7 @@ impl DiskHandle {
             name,
             disk,
             superblock: Mutex::new(()),
+            calls,
             state: Mutex::new(State { out, writer: None }),
             turns,
         }
@@ -123,10 +129,18 @@ impl DiskHandle {
         turns.is_multiple_of(2).then_some(Incarnation(turns))
     }
 
-    /// Whether no replacement of its superblock is under way or hangs.
+    /// Whether no replacement of its superblock is under way or hangs, and no call hangs that was
+    /// begun before the disk went out.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.superblock.try_lock().is_ok()
+        self.superblock.try_lock().is_ok() && self.calls.are_settled()
+    }
+
+    /// The number of the change of the disk that has been under way longest: who sees the same number
+    /// again and again sees a call that hangs.
+    #[must_use]
+    pub fn oldest_call(&self) -> Option<u64> {
+        self.calls.oldest()
     }
 
     /// Why the disk is out, if it is.
@@ -235,6 +249,7 @@ impl Disks {
         tracing::warn!(disk = %disk.name, zone = %disk.zone, %reason, "disk taken out of service");
         state.out = Some(reason);
         state.writer = None;
+        disk.calls.went_out();
         disk.turns.fetch_add(1, Ordering::AcqRel);
         Counters::add(&self.counters.disks_taken_out, 1);
     }

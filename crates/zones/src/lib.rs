@@ -5,6 +5,7 @@
 //! synced it. `docs/rfcs/0001` argues why that, and nothing less, survives what it claims to.
 
 mod batch;
+mod calls;
 mod change;
 mod checksum;
 mod codec;
