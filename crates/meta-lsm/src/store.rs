@@ -227,23 +227,28 @@ impl MetaStore for LsmMeta {
 
     async fn inline_bytes(&self, place: InlinePlace) -> Result<Bytes> {
         // A disk that hangs must hold up neither the runtime nor the read: the next is asked.
+        let mut all_answered = true;
         for member in self.log.holders() {
             let log = self.log.clone();
             let read = tasks::blocking(move || {
                 let verify = |bytes: &[u8]| checksum64(place.batch, bytes) == place.checksum;
                 log.read_part(member, place.batch, place.offset, place.size, &verify)
             });
-            if let Ok(Some(bytes)) = tasks::timeout(INLINE_READ_LIMIT, read).await {
-                return Ok(bytes);
+            match tasks::timeout(INLINE_READ_LIMIT, read).await {
+                Ok(Ok(Some(bytes))) => return Ok(bytes),
+                Ok(Ok(None)) => {}
+                // What it has is not known: it may be good.
+                Ok(Err(_)) | Err(_) => all_answered = false,
             }
         }
         if self.log.first().is_some_and(|first| place.batch < first) {
             let message = format!("batch {} was trimmed: its content moved", place.batch);
             return Err(Error::new(ErrorKind::NotFound, message));
         }
-        // What is on no member is damaged, but only when all were asked.
+        // What is on no member is damaged, but only when all were asked and answered.
         let status = self.log.status();
-        let all = status.stalled.is_none() && status.members.iter().all(|m| m.in_service);
+        let all =
+            all_answered && status.stalled.is_none() && status.members.iter().all(|m| m.in_service);
         let kind = match all {
             true => ErrorKind::Corrupt,
             false => ErrorKind::Unavailable,

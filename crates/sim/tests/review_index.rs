@@ -205,3 +205,43 @@ async fn inline_content_is_read_beside_a_disk_that_hangs() {
     assert_eq!(&meta.inline_bytes(place).await.unwrap()[..], b"content");
     world.lift_all();
 }
+
+/// AZ28: only what every member answered for, and none has whole, is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn inline_content_that_no_disk_can_read_now_is_unavailable_and_only_damaged_copies_are_corrupt()
+ {
+    let (world, mood) = (SimWorld::new(4), Arc::default());
+    let (_store, meta) = start(&world, Topology::new(3, 1), &mood);
+    meta.wait_ready(Duration::from_secs(20)).unwrap();
+    put(&meta, "k", |key| Write::PutInline {
+        key,
+        value: Bytes::new(),
+        content: Bytes::from_static(b"content"),
+    })
+    .await
+    .unwrap();
+    let place = get(&meta, "k").await.and_then(|record| record.inline);
+    let place = place.expect("it is inline");
+    let reads = |disk, kind| Fault {
+        disk,
+        path_contains: "log/".into(),
+        op: OpKind::Read,
+        kind,
+        ..Fault::default()
+    };
+    let kind = async || meta.inline_bytes(place).await.map_err(|error| error.kind);
+
+    world.fault(reads(None, FaultKind::Eio));
+    assert_eq!(kind().await, Err(ErrorKind::Unavailable));
+    world.lift_all();
+    assert_eq!(kind().await, Ok(Bytes::from_static(b"content")));
+
+    world.fault(reads(Some(0), FaultKind::Eio));
+    let damaged = [1, 2].map(|disk| world.fault(reads(Some(disk), FaultKind::Garbage)));
+    assert_eq!(kind().await, Err(ErrorKind::Unavailable), "one may be good");
+    damaged.map(|rule| world.lift(rule));
+    world.lift_all();
+    world.fault(reads(None, FaultKind::Garbage));
+    assert_eq!(kind().await, Err(ErrorKind::Corrupt));
+    world.lift_all();
+}

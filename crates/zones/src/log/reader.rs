@@ -1,5 +1,6 @@
 //! Reading the log: any thread, from whichever member has a good copy.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -39,8 +40,10 @@ impl LogReader {
     }
 
     /// Part of the body of batch `number` that passes `verify`, as `member` has it. When its copy
-    /// is damaged, it is rewritten from another.
-    #[must_use]
+    /// is damaged, it is rewritten from another. `None` when no member has a good copy.
+    ///
+    /// # Errors
+    /// What the member's disk says, when no other has a good copy: its own may be good.
     pub fn read_part(
         &self,
         member: usize,
@@ -48,16 +51,24 @@ impl LogReader {
         offset: u32,
         len: u32,
         verify: &dyn Fn(&[u8]) -> bool,
-    ) -> Option<Bytes> {
-        let log = self.0.log(member)?;
-        let read = || log.read_part(number, offset, len).ok().flatten();
-        read().filter(|part| verify(part)).or_else(|| {
-            // A verified read of the whole batch mends what it meets.
-            let batch = self.read(number)?;
+    ) -> io::Result<Option<Bytes>> {
+        let Some(log) = self.0.log(member) else {
+            return Ok(None);
+        };
+        let own = log.read_part(number, offset, len);
+        if let Ok(Some(part)) = &own
+            && verify(part)
+        {
+            return own;
+        }
+        // A verified read of the whole batch mends what it meets.
+        if let Some(batch) = self.read(number) {
             let (from, to) = (offset as usize, offset as usize + len as usize);
-            let part = batch.body.get(from..to).filter(|part| verify(part))?;
-            Some(batch.body.slice_ref(part))
-        })
+            if let Some(part) = batch.body.get(from..to).filter(|part| verify(part)) {
+                return Ok(Some(batch.body.slice_ref(part)));
+            }
+        }
+        own.map(|_| None)
     }
 
     /// Rewrites a copy; whether that was possible.
