@@ -192,14 +192,7 @@ fn cells() -> Vec<Cell> {
 }
 
 /// Cells that fail today, and why: told, counted and not run, for each would wait for its limit.
-const OPEN: [(Kind, Structure, Operation, &str); 1] = [(
-    Kind::DisksSwapped,
-    Structure::Disk,
-    Operation::Recovery,
-    SWAPPED_BACK,
-)];
-const SWAPPED_BACK: &str =
-    "disks that were swapped, used, and put back as they were: not every shard is rewritten";
+const OPEN: [(Kind, Structure, Operation, &str); 0] = [];
 
 impl Cell {
     /// Why the cell is known to fail.
@@ -464,15 +457,24 @@ impl Story<'_> {
 
     /// The fault is over; everything must become whole, and be able to lose another zone.
     async fn recover(&mut self) -> Told {
+        // Started with its disks in each other's folders, the store serves from there. Put back
+        // beneath it they go out at the next look, which a test must not race, until a restart.
+        let is_swapped_in_service =
+            self.cell.kind == Kind::DisksSwapped && self.cell.operation == Operation::Recovery;
         match self.cell.number % 4 {
-            0 => self.machine.return_all_over_restart(End::Kill).await,
+            turn if turn == 0 || is_swapped_in_service => {
+                self.machine.return_all_over_restart(End::Kill).await;
+            }
             _ => self.machine.return_all().await,
         }
         self.check_all().await?;
         self.scrub(false).await?;
         let bad = self.scrub(false).await?;
         if bad > 0 {
-            return Err(format!("{bad} shards are not repaired"));
+            let disks = self.machine.engine().store.opened().disks.all().iter();
+            let out = disks.filter_map(|disk| Some((&disk.name, disk.out_reason()?)));
+            let out: Vec<_> = out.collect();
+            return Err(format!("{bad} shards are not repaired; out: {out:?}"));
         }
         self.machine.restart(End::Kill).await;
         self.machine.wait_whole().await;

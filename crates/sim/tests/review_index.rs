@@ -239,7 +239,9 @@ async fn inline_content_that_no_disk_can_read_now_is_unavailable_and_only_damage
     world.fault(reads(Some(0), FaultKind::Eio));
     let damaged = [1, 2].map(|disk| world.fault(reads(Some(disk), FaultKind::Garbage)));
     assert_eq!(kind().await, Err(ErrorKind::Unavailable), "one may be good");
-    damaged.map(|rule| world.lift(rule));
+    for rule in damaged {
+        world.lift(rule);
+    }
     world.lift_all();
     world.fault(reads(None, FaultKind::Garbage));
     assert_eq!(kind().await, Err(ErrorKind::Corrupt));
