@@ -27,6 +27,9 @@ use crate::records::{BlobId, RecordFormat, keys};
 const CONTENT_READS_MAX: usize = 16;
 /// Records with inline content taken in one step. Their contents are a few MiB at most.
 const STEP_RECORDS_MAX: usize = 256;
+/// Contents a round passes by although they may be readable later. With more of them the disks are
+/// away rather than a few sectors bad, and each look would wait for them in vain.
+const UNAVAILABLE_MAX: u64 = 64;
 
 /// How large packs and commits are.
 #[derive(Clone, Copy, Debug)]
@@ -150,6 +153,15 @@ impl Packing {
         }
     }
 
+    /// Whether content that failed to be read so stays where it is while the round goes on.
+    const fn passes_by(&self, kind: strongroom_meta::ErrorKind) -> bool {
+        match kind {
+            strongroom_meta::ErrorKind::Corrupt => true,
+            strongroom_meta::ErrorKind::Unavailable => self.tally.unreadable < UNAVAILABLE_MAX,
+            _ => false,
+        }
+    }
+
     /// Up to which batch the log can go once the round is done, as far as it knows.
     #[must_use]
     pub fn trimmable(&self) -> u64 {
@@ -235,7 +247,7 @@ impl Objects {
                 Err(error) if error.kind == strongroom_meta::ErrorKind::NotFound => {
                     packing.tally.superseded += 1;
                 }
-                Err(error) if error.kind == strongroom_meta::ErrorKind::Corrupt => {
+                Err(error) if packing.passes_by(error.kind) => {
                     packing.tally.unreadable += 1;
                     let lowest = packing.unreadable_batch.unwrap_or(place.batch);
                     packing.unreadable_batch = Some(lowest.min(place.batch));

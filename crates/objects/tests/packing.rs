@@ -42,6 +42,7 @@ struct Hooked {
     transactions_left: AtomicI64,
     /// The batch whose content has no good copy left.
     rotten: Mutex<Option<u64>>,
+    rotten_as: Mutex<ErrorKind>,
 }
 
 impl Hooked {
@@ -79,8 +80,8 @@ impl MetaStore for Hooked {
     async fn inline_bytes(&self, place: InlinePlace) -> strongroom_meta::Result<Bytes> {
         self.reach(&At::InlineRead).await;
         if *self.rotten.lock().unwrap() == Some(place.batch) {
-            let error = strongroom_meta::Error::new(ErrorKind::Corrupt, "no good copy");
-            return Err(error);
+            let kind = *self.rotten_as.lock().unwrap();
+            return Err(strongroom_meta::Error::new(kind, "no good copy"));
         }
         self.inner.inline_bytes(place).await
     }
@@ -119,6 +120,7 @@ impl Packs {
             hook: Mutex::default(),
             transactions_left: AtomicI64::new(i64::MAX),
             rotten: Mutex::default(),
+            rotten_as: Mutex::new(ErrorKind::Corrupt),
         });
         let hooked = Objects::new(
             meta.clone(),
@@ -600,7 +602,17 @@ async fn the_content_of_another_blob_at_a_packed_place_is_never_served() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn content_without_a_good_copy_keeps_the_log_from_its_batch_on_and_nothing_else() {
+    unreadable_content_keeps_only_the_log(ErrorKind::Corrupt).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn content_that_disks_can_not_read_now_keeps_nothing_else_from_being_packed() {
+    unreadable_content_keeps_only_the_log(ErrorKind::Unavailable).await;
+}
+
+async fn unreadable_content_keeps_only_the_log(kind: ErrorKind) {
     let packs = Packs::new().await;
+    *packs.meta.rotten_as.lock().unwrap() = kind;
     for name in ["a", "b", "c"] {
         packs.world.put(name, &bytes_of(1)).await.unwrap();
     }
