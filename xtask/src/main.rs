@@ -37,6 +37,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   spec      every rule of the specification has a test, or a reason why not
   reliability [LOG...]
             enter the figures of the last run, or of logs, in RELIABILITY.json and docs/reliability.md
+  bench [--kib 4,1024] [--connections 1,64] [--operations put,get] [--seconds 3] [--keep]
+            speed and cost of operations beside the limits of the machine; --keep: as the release's
+  bench compare A B [--rounds 3] [as above]
+            the same of two programs or endpoints (http://HOST:PORT[@PID]) in turn, as ratios
   bench resilience [--gib N] [--small N] [--folder FOLDER]
             rates of scrub and repair, reads without a zone, restarts: a release build, a quiet machine
   layers    which room may use which
@@ -61,6 +65,8 @@ fn main() -> ExitCode {
         ["spec"] => spec::spec(),
         ["reliability", logs @ ..] => reliability::reliability(logs),
         ["bench", "resilience", arguments @ ..] => bench::resilience(arguments),
+        ["bench", "compare", arguments @ ..] => bench::compare(arguments),
+        ["bench", arguments @ ..] => bench::bench(arguments),
         ["layers"] => layers::layers(),
         ["ratchet"] => ratchet::check(),
         ["ratchet", "--write"] => ratchet::write(),

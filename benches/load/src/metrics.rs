@@ -1,16 +1,12 @@
-//! The server's own figures, before and after.
+//! The server's own figures.
 
 use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 use base64::Engine as _;
-use bytes::Bytes;
-use http::Request;
-use http::header::{AUTHORIZATION, HOST};
-use http_body_util::{BodyExt, Full};
 
-use crate::client::connect;
 use crate::sign::Signer;
+use crate::wire::Connection;
 
 /// The figures at one instant.
 pub struct Figures(HashMap<String, f64>);
@@ -18,18 +14,20 @@ pub struct Figures(HashMap<String, f64>);
 impl Figures {
     /// Reads `/metrics`.
     pub async fn read(address: &str, signer: &Signer) -> Result<Self> {
-        let mut sender = connect(address).await?;
         let pair = format!("{}:{}", signer.access_key, signer.secret_key);
         let pair = base64::engine::general_purpose::STANDARD.encode(pair);
-        let request = Request::get("/metrics")
-            .header(HOST, address)
-            .header(AUTHORIZATION, format!("Basic {pair}"))
-            .body(Full::new(Bytes::new()))?;
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let text = response.into_body().collect().await?.to_bytes();
-        if !status.is_success() {
-            bail!("the metrics page answers {status}");
+        let head = format!(
+            "GET /metrics HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic {pair}\r\n\r\n"
+        );
+        let mut text = Vec::new();
+        let sink = &mut |_, bytes: &[u8]| {
+            text.extend_from_slice(bytes);
+            Ok(())
+        };
+        let mut connection = Connection::connect(address).await?;
+        let answer = connection.exchange(&head, [b"", b""], 200, sink).await?;
+        if answer.status != 200 {
+            bail!("the metrics page answers {}", answer.status);
         }
         let text = String::from_utf8_lossy(&text);
         let figures = text.lines().filter_map(|line| {
@@ -39,9 +37,14 @@ impl Figures {
         Ok(Self(figures.collect()))
     }
 
-    /// How much `name` has grown since `before`.
-    pub fn since(&self, before: &Self, name: &str) -> f64 {
-        let value = |figures: &Self| figures.0.get(name).copied().unwrap_or(f64::NAN);
-        value(self) - value(before)
+    /// Syncs of files, of the commit log and of segments.
+    pub fn syncs(&self) -> f64 {
+        [
+            "strongroom_log_syncs_total",
+            "strongroom_segment_syncs_total",
+        ]
+        .iter()
+        .map(|name| self.0.get(*name).copied().unwrap_or(f64::NAN))
+        .sum()
     }
 }
