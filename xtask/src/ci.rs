@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::run::{cargo, job, minutes, must};
 use crate::test::{Size, test};
-use crate::{layers, licences, ratchet, spec};
+use crate::{counts, layers, licences, ratchet, spec};
 
 /// Runs every job; the first that fails ends it.
 pub fn ci() -> Result<()> {
@@ -38,6 +38,7 @@ pub fn ci() -> Result<()> {
         command.env("RUSTDOCFLAGS", "-D warnings");
         must("cargo doc", &mut command, minutes(20)).map(drop)
     })?;
+    job("counts", counts::check)?;
     test(Size::Change)?;
     println!("ci: all green");
     Ok(())

@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod client_tools;
 mod conformance;
+mod counts;
 mod layers;
 mod licences;
 mod metadata;
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  ci        everything a change must pass: fmt, layers, ratchet, spec, licences, clippy, docs, test
+  ci        everything a change must pass: fmt, layers, ratchet, spec, licences, clippy, docs, counts, test
   test      install what the tests need, then run all of them
   slow      the same tests at larger sizes
   planted   plant each bug of tests/planted.toml and demand that its test turns red
@@ -43,6 +44,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
             the same of two programs or endpoints (http://HOST:PORT[@PID]) in turn, as ratios
   bench resilience [--gib N] [--small N] [--folder FOLDER]
             rates of scrub and repair, reads without a zone, restarts: a release build, a quiet machine
+  counts    instructions of fixed loads against benches/counts/counts.toml (--write accepts them)
   layers    which room may use which
   ratchet   no file over 1000 lines, no function over 70, except those listed (--write lowers the list)
   package   build the release binary and the Debian package, in target/package
@@ -67,6 +69,8 @@ fn main() -> ExitCode {
         ["bench", "resilience", arguments @ ..] => bench::resilience(arguments),
         ["bench", "compare", arguments @ ..] => bench::compare(arguments),
         ["bench", arguments @ ..] => bench::bench(arguments),
+        ["counts"] => counts::check(),
+        ["counts", "--write"] => counts::write(),
         ["layers"] => layers::layers(),
         ["ratchet"] => ratchet::check(),
         ["ratchet", "--write"] => ratchet::write(),

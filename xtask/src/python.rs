@@ -119,6 +119,14 @@ fn install_debian_packages() -> Result<()> {
     }
 }
 
+/// Installs one Debian package when we may.
+pub fn install_debian_package(package: &str) -> Result<()> {
+    if is_root() && have("apt-get") {
+        return apt_install(&[package]);
+    }
+    bail!("only root installs packages, on a system with apt-get")
+}
+
 fn apt_install(packages: &[&str]) -> Result<()> {
     let mut words = vec![
         "apt-get",

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use strongroom_base::tasks;
 use tokio::net::TcpListener;
 
-use crate::bodies::Bodies;
+use strongroom_load::bodies::Bodies;
 
 /// Serves the body with number 0 of `size` bytes, whatever is asked, and prints its address.
 pub async fn serve(size: usize, seed: u64) -> Result<()> {

@@ -5,10 +5,10 @@ use memchr::memmem;
 use std::time::Duration;
 use strongroom_base::tasks;
 
-use crate::bodies::{Body, mix};
 use crate::phase::{Kind, Phase};
-use crate::sign::{EMPTY, Head, Signing, escape};
 use crate::wire::{Answer, Connection};
+use strongroom_load::bodies::{Body, mix};
+use strongroom_load::sign::{EMPTY, Head, Signing, escape};
 
 /// Keys of a page.
 const PAGE_KEYS: u64 = 1000;

@@ -8,13 +8,13 @@ use anyhow::{Context, Result};
 use strongroom_base::Clock;
 
 use crate::bare::Bare;
-use crate::bodies::Bodies;
 use crate::client::{Client, PARTS};
 use crate::phase::{Kind, Outcome, Phase, Range};
 use crate::process::Usage;
 use crate::report::{Row, Use};
-use crate::sign::Signer;
 use crate::target::{Target, Used};
+use strongroom_load::bodies::Bodies;
+use strongroom_load::sign::Signer;
 
 /// Objects that lists want: two pages and more, so that a page may begin somewhere.
 const LIST_OBJECTS_MIN: u64 = 3000;

@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 use strongroom_base::{Clock, tasks};
 use subtle::ConstantTimeEq as _;
 
-use crate::bodies::{Bodies, mix};
 use crate::phase::Latencies;
 use crate::process::thread_cpu;
-use crate::sign::{EMPTY, Head, Signer};
+use strongroom_load::bodies::{Bodies, mix};
+use strongroom_load::sign::{EMPTY, Head, Signer};
 
 /// Folders appended to at once: as many as a commit is synced to in a store of three zones.
 const FOLDERS: usize = 3;

@@ -11,7 +11,6 @@
 //! - A wrong answer ends the run with an error; 503 is counted and tried again.
 
 mod bare;
-mod bodies;
 mod client;
 mod compare;
 mod driver;
@@ -20,7 +19,6 @@ mod metrics;
 mod phase;
 mod process;
 mod report;
-mod sign;
 mod target;
 mod wire;
 
@@ -32,13 +30,14 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use strongroom_base::{Clock, SystemClock};
+use strongroom_load::bodies::Bodies;
+use strongroom_load::sign::Signer;
 
-use bodies::Bodies;
 use compare::Pair;
 use driver::{Driver, Step, Terms};
 use phase::Kind;
 use report::{Report, Row};
-use sign::Signer;
+
 use target::Target;
 
 const KIB: usize = 1024;

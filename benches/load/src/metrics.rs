@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use anyhow::{Result, bail};
 use base64::Engine as _;
 
-use crate::sign::Signer;
 use crate::wire::Connection;
+use strongroom_load::sign::Signer;
 
 /// The figures at one instant.
 pub struct Figures(HashMap<String, f64>);

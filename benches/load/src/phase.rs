@@ -9,10 +9,10 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use strongroom_base::{Clock, tasks};
 
-use crate::bodies::Bodies;
 use crate::client::Client;
 use crate::process::thread_cpu;
-use crate::sign::Signing;
+use strongroom_load::bodies::Bodies;
+use strongroom_load::sign::Signing;
 
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]

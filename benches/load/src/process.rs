@@ -77,7 +77,7 @@ mod tests {
         let mut state = 1;
         while Usage::of(std::process::id()).unwrap().cpu <= before.cpu {
             for _ in 0..100_000 {
-                std::hint::black_box(crate::bodies::mix(&mut state));
+                std::hint::black_box(strongroom_load::bodies::mix(&mut state));
             }
         }
         assert!(thread_cpu().unwrap() > thread);

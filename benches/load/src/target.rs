@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 use crate::metrics::Figures;
 use crate::process::Usage;
-use crate::sign::Signer;
 use crate::wire::Connection;
+use strongroom_load::sign::Signer;
 
 /// How long a new server may take to answer: it formats three folders.
 const START_WAIT: Duration = Duration::from_secs(30);
