@@ -464,6 +464,56 @@ pub struct ListedObject {
     pub owner: Owner,
 }
 
+/// ListObjectVersions.
+#[derive(Clone, Debug)]
+pub struct ListVersions {
+    pub bucket: BucketName,
+    pub prefix: String,
+    /// An empty one is none.
+    pub delimiter: Option<String>,
+    /// Keys after this one only; none when it is empty.
+    pub key_marker: String,
+    /// Of the key of the marker, versions older than this one too.
+    pub version_id_marker: Option<VersionId>,
+    /// Capped at [`LIST_PAGE_MAX`]; 0 answers an empty page that is not truncated.
+    pub keys_max: u32,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ListVersionsOutput {
+    /// By key, and of a key the newest first.
+    pub versions: Vec<ListedVersion>,
+    /// In order, each ending with the delimiter.
+    pub common_prefixes: Vec<String>,
+    /// Last key with its version, or last common prefix, when there are more. In a bucket that was
+    /// ever versioned the version is named by its place in the order, also the null version: so
+    /// the list goes on right when that version is gone by then.
+    pub next: Option<(String, Option<VersionId>)>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedVersion {
+    pub key: ObjectKey,
+    pub version_id: VersionId,
+    /// Whether it is the current version.
+    pub is_latest: bool,
+    pub last_modified: Timestamp,
+    /// The bucket's owner.
+    pub owner: Owner,
+    /// None for a delete marker.
+    pub object: Option<ListedContent>,
+}
+
+/// What a list shows of a version that is an object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedContent {
+    pub etag: ETag,
+    pub size: u64,
+    pub storage_class: String,
+    pub checksum_algorithm: Option<ChecksumAlgorithm>,
+    pub checksum_type: Option<ChecksumType>,
+}
+
 // -------------------------------------------------------------------------------- multipart
 
 #[derive(Clone, Debug)]

@@ -27,12 +27,14 @@ impl Objects {
     /// `NoSuchBucket`, `NoSuchKey`, `NoSuchVersion`, `InvalidRequest` (VE22, VE24, too large),
     /// `PreconditionFailed`, and those of a put.
     pub async fn copy_object(&self, request: CopyObject) -> Result<CopyObjectOutput> {
-        let (source, _) = self.bucket(&request.source_bucket).await?;
+        let (source, source_name) = self.bucket(&request.source_bucket).await?;
         let (bucket, _) = self.bucket(&request.bucket).await?;
         if let MetadataDirective::Replace { headers, metadata } = &request.metadata {
             check_metadata(headers, metadata)?;
         }
-        let (found, content) = self.open_source(&source, &bucket, &request).await?;
+        let (found, content) = self
+            .open_source(&source, source_name.versioned, &bucket, &request)
+            .await?;
         let now = self.clock.now();
         let creation = CreationRecord {
             blob: self.new_blob_id(now),
@@ -85,21 +87,22 @@ impl Objects {
     async fn open_source(
         &self,
         source: &BucketRef,
+        versioned: bool,
         bucket: &BucketRef,
         request: &CopyObject,
     ) -> Result<(Found, Content)> {
         let (key, id) = (&request.source_key, request.source_version_id);
         for _ in 0..READ_ATTEMPTS_MAX {
-            let found = self
-                .find(source, key, id)
-                .await
-                .map_err(|error| match error {
-                    // VE22
-                    Error::MethodNotAllowed { .. } => Error::invalid_request(
-                        "the source of a copy may not be a delete marker by id",
-                    ),
-                    error => error,
-                })?;
+            let found =
+                self.find(source, versioned, key, id)
+                    .await
+                    .map_err(|error| match error {
+                        // VE22
+                        Error::MethodNotAllowed { .. } => Error::invalid_request(
+                            "the source of a copy may not be a delete marker by id",
+                        ),
+                        error => error,
+                    })?;
             let conditions = &request.source_conditions;
             decide::check_copy_source(conditions, found.object.etag, found.last_modified)?;
             let is_self = source.id == bucket.id && *key == request.key;

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::objects::Objects;
 
 impl Objects {
-    /// Deletes a key, or one version of it. A key that is not there is a success (VE12).
+    /// Deletes a key, or one version of it. A key or a version that is not there is a success (VE12, VE15);
+    /// in a versioned bucket a key without version id gets a delete marker (VE09).
     ///
     /// # Errors
     /// `NoSuchBucket`, `OperationAborted`, `InvalidArgument` (VE16), and those of `if_match`.
@@ -27,7 +28,11 @@ impl Objects {
         let answers = self
             .decide(move |reads| decide::delete(reads, &bucket, &keys, now))
             .await?;
-        answers.into_iter().next().unwrap_or_else(|| {
+        let answer = answers
+            .into_iter()
+            .next()
+            .map(|answer| answer.map(|deletion| deletion.output));
+        answer.unwrap_or_else(|| {
             Err(Error::Internal {
                 message: "a delete of one key gave no answer".into(),
             })

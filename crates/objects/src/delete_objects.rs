@@ -2,8 +2,12 @@
 
 use std::collections::HashSet;
 
-use crate::api::{DELETE_KEYS_MAX, DeleteKey, DeleteObjects, DeleteObjectsOutput};
-use crate::decide;
+use strongroom_types::VersionId;
+
+use crate::api::{
+    DELETE_KEYS_MAX, DeleteKey, DeleteObjectOutput, DeleteObjects, DeleteObjectsOutput,
+};
+use crate::decide::{self, Deletion};
 use crate::error::{Error, Result};
 use crate::objects::Objects;
 
@@ -33,15 +37,7 @@ impl Objects {
                 .decide(move |reads| decide::delete(reads, &bucket, &group, now))
                 .await
             {
-                Ok(group) => answers.extend(group.into_iter().map(|answer| {
-                    answer.map_err(|error| match error {
-                        // VE15
-                        Error::InvalidArgument {
-                            name: "versionId", ..
-                        } => Error::NoSuchVersion,
-                        error => error,
-                    })
-                })),
+                Ok(group) => answers.extend(group.into_iter().map(answer_of)),
                 Err(error) if answers.is_empty() => return Err(error),
                 Err(error) => answers.extend((0..count).map(|_| Err(error.clone()))),
             }
@@ -50,7 +46,27 @@ impl Objects {
     }
 }
 
-/// Groups of bounded size in which no key is named twice: a decision does not see its own writes.
+/// VE15: of many keys, one with an id that no version has is an error of that key.
+fn answer_of(answer: Result<decide::Deletion>) -> Result<DeleteObjectOutput> {
+    match answer {
+        Ok(Deletion {
+            unknown_version: true,
+            output:
+                DeleteObjectOutput {
+                    version_id: Some(VersionId::Stamp(_)),
+                    ..
+                },
+        })
+        | Err(Error::InvalidArgument {
+            name: "versionId", ..
+        }) => Err(Error::NoSuchVersion),
+        answer => answer.map(|deletion| deletion.output),
+    }
+}
+
+/// Groups of bounded size in which nothing is named after it was deleted without a version id: a
+/// decision does not see its own writes, and keeps account of versions it removed only. So many
+/// versions of one key are one group.
 fn groups(keys: Vec<DeleteKey>) -> Vec<Vec<DeleteKey>> {
     let mut groups: Vec<Vec<DeleteKey>> = Vec::new();
     let mut named = HashSet::new();
@@ -62,7 +78,9 @@ fn groups(keys: Vec<DeleteKey>) -> Vec<Vec<DeleteKey>> {
             groups.push(Vec::new());
             named.clear();
         }
-        named.insert(key.key.clone());
+        if key.version_id.is_none() {
+            named.insert(key.key.clone());
+        }
         groups
             .last_mut()
             .expect("a group was just pushed")
@@ -90,6 +108,16 @@ mod tests {
         let keys = (0..1000).map(|index| key(&index.to_string())).collect();
         let sizes: Vec<_> = groups(keys).iter().map(Vec::len).collect();
         assert_eq!(sizes, [100; 10]);
+    }
+
+    #[test]
+    fn versions_of_one_key_are_deleted_in_one_group() {
+        let version = |stamp| DeleteKey {
+            version_id: Some(VersionId::Stamp(stamp)),
+            ..key("a")
+        };
+        let groups = groups(vec![version(1), version(2), key("a"), version(3), key("b")]);
+        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2]);
     }
 
     #[test]

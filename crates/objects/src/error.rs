@@ -74,6 +74,9 @@ pub enum Error {
     /// 409, retry: a conflicting operation on the bucket or upload is under way.
     #[error("a conflicting operation is in progress")]
     OperationAborted,
+    /// 409: what the bucket has forbids it.
+    #[error("{message}")]
+    InvalidBucketState { message: &'static str },
     /// 412.
     #[error("a precondition did not hold: {}", condition.header())]
     PreconditionFailed { condition: Condition },
@@ -191,6 +194,12 @@ impl Error {
         Self::InvalidRequest {
             message: message.into(),
         }
+    }
+
+    /// VE16.
+    pub(crate) fn only_null_versions(id: VersionId) -> Self {
+        let message = "version ids of this bucket are null only";
+        Self::invalid_argument("versionId", id.to_string(), message)
     }
 
     pub(crate) fn no_such_key() -> Self {

@@ -13,9 +13,10 @@ impl Objects {
     /// `NotModified`, `InvalidRange`, `InvalidPartNumber`, `InvalidRequest`, `InvalidArgument`,
     /// `Unavailable`, `Corrupt`.
     pub async fn get_object(&self, request: GetObject) -> Result<GetObjectOutput> {
-        let (bucket, _) = self.bucket(&request.bucket).await?;
+        let (bucket, name) = self.bucket(&request.bucket).await?;
         for _ in 0..READ_ATTEMPTS_MAX {
-            let found = self.find(&bucket, &request.key, request.version_id).await?;
+            let id = request.version_id;
+            let found = self.find(&bucket, name.versioned, &request.key, id).await?;
             let Some(head) = self.describe(&request, &found).await? else {
                 continue;
             };

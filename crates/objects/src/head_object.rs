@@ -14,9 +14,10 @@ impl Objects {
     /// # Errors
     /// As [`Self::get_object`].
     pub async fn head_object(&self, request: GetObject) -> Result<HeadObjectOutput> {
-        let (bucket, _) = self.bucket(&request.bucket).await?;
+        let (bucket, name) = self.bucket(&request.bucket).await?;
         for _ in 0..READ_ATTEMPTS_MAX {
-            let found = self.find(&bucket, &request.key, request.version_id).await?;
+            let id = request.version_id;
+            let found = self.find(&bucket, name.versioned, &request.key, id).await?;
             if let Some(output) = self.describe(&request, &found).await? {
                 return Ok(output);
             }

@@ -48,6 +48,7 @@ mod list_objects;
 mod list_parts;
 mod list_upload_usage;
 mod list_uploads;
+mod list_versions;
 mod locate_object;
 mod lost_packed;
 mod object_attributes;
@@ -58,6 +59,7 @@ mod simulate;
 mod sweep;
 mod upkeep;
 mod upload_part;
+mod versioning;
 
 pub use api::*;
 pub use bucket_usage::{BucketUsage, ListBucketUsage, ListBucketUsageOutput};
@@ -72,7 +74,7 @@ pub use locate_object::{
 pub use lost_packed::{LOST_PACKED_SCAN_MAX, LostContent, LostPackedPage};
 pub use objects::{Objects, Settings};
 pub use packing::{PackCounts, PackLimits, PackTally, Packing};
-pub use records::{BucketConfig, ConfigKind};
+pub use records::{BucketConfig, ConfigKind, Versioning};
 pub use simulate::{Contents, DiskIds, SIMULATE_PAGE_MAX, SimulatedPage};
 /// What disks gave back, for callers that do not know the blob store.
 pub use strongroom_blob::Freed;

@@ -85,9 +85,10 @@ impl Objects {
     /// # Errors
     /// `NoSuchBucket`, `NoSuchKey`, `NoSuchVersion`, `MethodNotAllowed` for a delete marker.
     pub async fn locate_object(&self, request: LocateObject) -> Result<LocateObjectOutput> {
-        let (bucket, _) = self.bucket(&request.bucket).await?;
+        let (bucket, name) = self.bucket(&request.bucket).await?;
         for _ in 0..READ_ATTEMPTS_MAX {
-            let found = self.find(&bucket, &request.key, request.version_id).await?;
+            let id = request.version_id;
+            let found = self.find(&bucket, name.versioned, &request.key, id).await?;
             let parts = self
                 .parts_of(&bucket, found.stamp, &found.object.content)
                 .await?;

@@ -15,11 +15,12 @@ impl Objects {
     /// `NoSuchBucket`, `NoSuchKey`, `NoSuchVersion`, `MethodNotAllowed`, `InvalidArgument`,
     /// `Unavailable`, `Corrupt`.
     pub async fn object_attributes(&self, request: GetAttributes) -> Result<ObjectAttributes> {
-        let (bucket, _) = self.bucket(&request.bucket).await?;
+        let (bucket, name) = self.bucket(&request.bucket).await?;
         let mut head = GetObject::new(request.bucket.clone(), request.key.clone());
         head.version_id = request.version_id;
         for _ in 0..READ_ATTEMPTS_MAX {
-            let found = self.find(&bucket, &request.key, request.version_id).await?;
+            let id = request.version_id;
+            let found = self.find(&bucket, name.versioned, &request.key, id).await?;
             let Some(described) = self.describe(&head, &found).await? else {
                 continue;
             };

@@ -14,12 +14,13 @@ impl Objects {
     /// # Errors
     /// `NoSuchBucket`, `NoSuchKey`, `NoSuchVersion`, `MethodNotAllowed` for a delete marker (VE21).
     pub async fn object_tags(&self, of: ObjectVersion) -> Result<TaggingOutput> {
-        let (bucket, _) = self.bucket(&of.bucket).await?;
-        let found = match self.find(&bucket, &of.key, of.version_id).await {
+        let (bucket, name) = self.bucket(&of.bucket).await?;
+        let find = |id| self.find(&bucket, name.versioned, &of.key, id);
+        let found = match find(of.version_id).await {
             // By its id a marker is answered as VE21 wants it; a read of it says NoSuchKey.
             Err(Error::NoSuchKey {
                 delete_marker: Some(marker),
-            }) => self.find(&bucket, &of.key, Some(marker)).await?,
+            }) => find(Some(marker)).await?,
             found => found?,
         };
         Ok(TaggingOutput {

@@ -18,8 +18,8 @@ use crate::decide::BucketRef;
 use crate::error::{Error, Result};
 use crate::objects::Objects;
 use crate::records::{
-    BlobId, BlobRecord, BucketRecord, HeadRecord, ObjectRecord, Packed, PartEntry, PartPage,
-    RecordFormat, VersionContent, VersionRecord, Versioning, keys,
+    BlobId, BlobRecord, HeadRecord, ObjectRecord, Packed, PartEntry, PartPage, RecordFormat,
+    VersionContent, VersionRecord, keys,
 };
 
 /// How often a read begins again because the key changed under it. Each time another write was
@@ -45,7 +45,8 @@ struct Piece {
 }
 
 impl Objects {
-    /// The current version, or the one with this id.
+    /// The current version, or the one with this id. `versioned` is what the bucket's name said when
+    /// the request came.
     ///
     /// # Errors
     /// `NoSuchKey`, `NoSuchVersion`, `MethodNotAllowed` for a delete marker by id, and
@@ -53,11 +54,12 @@ impl Objects {
     pub(crate) async fn find(
         &self,
         bucket: &BucketRef,
+        versioned: bool,
         key: &ObjectKey,
         version_id: Option<VersionId>,
     ) -> Result<Found> {
-        if let Some(id @ VersionId::Stamp(_)) = version_id {
-            self.check_version_ids(bucket, id).await?;
+        if let (false, Some(id @ VersionId::Stamp(_))) = (versioned, version_id) {
+            return Err(Error::only_null_versions(id));
         }
         for _ in 0..READ_ATTEMPTS_MAX {
             let head: Option<HeadRecord> = self.record(&keys::head(bucket.id, key)).await?;
@@ -76,7 +78,18 @@ impl Objects {
             let version_key = keys::version(bucket.id, key, stamp);
             if let Some(version) = self.record::<VersionRecord>(&version_key).await? {
                 let is_current = head.is_some_and(|head| head.current == stamp);
-                return found(bucket, stamp, is_current, version, version_id);
+                if version.is_null && matches!(version_id, Some(VersionId::Stamp(_))) {
+                    // The stamp of the null version is nobody's id.
+                    return Err(Error::NoSuchVersion);
+                }
+                let version = AskedVersion {
+                    stamp,
+                    is_current,
+                    version,
+                    asked: version_id,
+                    versioned,
+                };
+                return found(bucket, version);
             }
             if matches!(version_id, Some(VersionId::Stamp(_))) {
                 return Err(Error::NoSuchVersion);
@@ -85,22 +98,6 @@ impl Objects {
         Err(Error::Corrupt {
             message: format!("the head of {key} names a version not there"),
         })
-    }
-
-    /// VE16: a bucket that was never versioned has the null version only.
-    async fn check_version_ids(&self, bucket: &BucketRef, id: VersionId) -> Result<()> {
-        let state: Option<BucketRecord> = self.record(&keys::bucket(bucket.id)).await?;
-        match state {
-            Some(state) if state.versioning == Versioning::Never => {
-                let message = "version ids of this bucket are null only";
-                Err(Error::invalid_argument(
-                    "versionId",
-                    id.to_string(),
-                    message,
-                ))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// The parts of a version, when it was made of parts.
@@ -278,21 +275,20 @@ fn one_piece(content: &Bytes, range: &Range<u64>) -> Result<ByteStream> {
     }
 }
 
-fn found(
-    bucket: &BucketRef,
+/// A version as it was asked for.
+struct AskedVersion {
     stamp: Stamp,
     is_current: bool,
     version: VersionRecord,
     asked: Option<VersionId>,
-) -> Result<Found> {
-    let id = if version.is_null {
-        VersionId::Null
-    } else {
-        VersionId::Stamp(stamp.0)
-    };
-    let last_modified = version.last_modified;
-    let Some(object) = version.object else {
-        return Err(match asked {
+    versioned: bool,
+}
+
+fn found(bucket: &BucketRef, of: AskedVersion) -> Result<Found> {
+    let id = of.version.id(of.stamp);
+    let last_modified = of.version.last_modified;
+    let Some(object) = of.version.object else {
+        return Err(match of.asked {
             None => Error::NoSuchKey {
                 delete_marker: Some(id),
             },
@@ -307,16 +303,15 @@ fn found(
         let message = "the object is encrypted, which this program can not open".to_owned();
         return Err(Error::Corrupt { message });
     }
-    // VE06: the null version of a bucket that was never versioned has no id to show.
-    let version_id = match (id, asked) {
-        (VersionId::Null, None) => None,
+    // VE06, VE07: the null version of a bucket that was never versioned has no id to show.
+    let version_id = match (id, of.asked) {
+        (VersionId::Null, None) if !of.versioned => None,
         (id, _) => Some(id),
     };
-    let bucket = bucket.clone();
     Ok(Found {
-        bucket,
-        stamp,
-        is_current,
+        bucket: bucket.clone(),
+        stamp: of.stamp,
+        is_current: of.is_current,
         version_id,
         last_modified,
         object,

@@ -5,21 +5,22 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::TryStreamExt;
+
 use common::{START, World, bucket, content, key, put_request};
 use strongroom_base::Timestamp;
-use strongroom_meta::{MetaStore, Reads, Record, Stamp, Write};
+use strongroom_meta::{MetaStore, Reads, Record, Stamp};
 use strongroom_objects::decide::{
     self, BucketRef, CLOSING_BELIEVED_NANOS, ClosedUpload, Decided, PutCommit,
 };
 use strongroom_objects::records::{
-    BlobOwner, BlobRecord, BucketRecord, GraveyardRecord, HeadRecord, RecordFormat, VersionRecord,
-    Versioning, keys,
+    BlobOwner, BlobRecord, GraveyardRecord, HeadRecord, VersionRecord, Versioning, keys,
 };
 use strongroom_objects::{
     BLOB_REWRITES_MAX, CompleteUpload, CompletedPart, CreateUpload, DeleteKey, DeleteObject,
-    ETagMatch, Error, ObjectHeaders, UploadPart, UserMetadata, WriteConditions,
+    ETagMatch, Error, GetObject, ObjectHeaders, UploadPart, UserMetadata, WriteConditions,
 };
-use strongroom_types::{Checksum, ChecksumAlgorithm, ETag, PartNumber, UploadId};
+use strongroom_types::{Checksum, ChecksumAlgorithm, ETag, PartNumber, UploadId, VersionId};
 
 fn put_commit(bucket: BucketRef, name: &str, bytes: &'static [u8]) -> PutCommit {
     let mut blob = [9; 16];
@@ -85,25 +86,6 @@ where
         })
         .await
         .unwrap()
-}
-
-async fn set_state(world: &World, change: impl Fn(&mut BucketRecord) + Send + 'static) {
-    let id = world.bucket_ref().await.id;
-    world
-        .decide(move |reads| {
-            let key = keys::bucket(id);
-            let mut state = BucketRecord::decode(&reads.get(&key)?.unwrap().value).unwrap();
-            change(&mut state);
-            Ok((
-                vec![Write::Put {
-                    key,
-                    value: state.encode().into(),
-                }],
-                (),
-            ))
-        })
-        .await
-        .unwrap();
 }
 
 async fn create_upload(world: &World, name: &str) -> UploadId {
@@ -178,13 +160,19 @@ async fn h12_a_put_that_began_unversioned_does_not_overwrite_once_versioning_is_
     let world = World::with_bucket().await;
     world.put("k", b"old").await.unwrap();
     let commit = put_commit(world.bucket_ref().await, "k", b"new");
-    set_state(&world, |state| state.versioning = Versioning::Enabled).await;
-    let refused = world.decide(move |reads| decide::put(reads, &commit)).await;
-    assert!(
-        matches!(refused, Err(Error::NotImplemented { .. })),
-        "{refused:?}"
-    );
-    assert_eq!(world.get("k").await.unwrap(), b"old");
+    let bucket = world.bucket_ref().await.name;
+    let enable = world
+        .objects
+        .put_bucket_versioning(&bucket, Versioning::Enabled);
+    enable.await.unwrap();
+    let put = world.decide(move |reads| decide::put(reads, &commit)).await;
+    assert!(put.unwrap().version_id.is_some());
+    assert_eq!(world.get("k").await.unwrap(), b"new");
+    let mut old = GetObject::new(bucket, key("k"));
+    old.version_id = Some(VersionId::Null);
+    let old = world.objects.get_object(old).await.unwrap();
+    let pieces: Vec<_> = old.content.try_collect().await.unwrap();
+    assert_eq!(pieces.concat(), b"old");
 }
 
 #[tokio::test(flavor = "current_thread")]

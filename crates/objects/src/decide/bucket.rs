@@ -48,6 +48,7 @@ pub fn create_bucket(
             id,
             owner: owner.clone(),
             created: now,
+            versioned: false,
         },
     );
     let state = BucketRecord {

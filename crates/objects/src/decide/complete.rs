@@ -10,8 +10,7 @@ use strongroom_types::{Checksum, ChecksumType, ETag, ObjectKey, UploadId, Versio
 use super::bury::bury_parts;
 use super::put::{KeyState, current_etag, current_object};
 use super::{
-    BucketRef, Decided, Halt, Writes, check_never_versioned, check_write, load, writable_bucket,
-    written_version_id,
+    BucketRef, Decided, Halt, Writes, check_write, load, writable_bucket, written_version_id,
 };
 use crate::api::{CompletedPart, OBJECT_SIZE_BYTES_MAX, WriteConditions};
 use crate::error::{Condition, Error, Result};
@@ -235,7 +234,6 @@ pub fn finish_complete(reads: &mut dyn Reads, commit: &CompleteCommit) -> Decide
     let bucket = commit.bucket.id;
     let mut writes = Writes::default();
     let state = writable_bucket(reads, &mut writes, &commit.bucket, commit.now)?;
-    check_never_versioned(&state)?;
     let upload_key = keys::upload(bucket, &commit.key, commit.upload);
     let upload: UploadRecord = load(reads, &upload_key)?.ok_or(Error::NoSuchUpload)?;
     if upload

@@ -5,6 +5,7 @@ use strongroom_types::{ETag, VersionId};
 
 use crate::api::{ETagMatch, ReadConditions, WriteConditions};
 use crate::error::{Condition, Error};
+use crate::records::HeadRecord;
 
 /// Whether one of the texts is this tag. Quotes and a weak mark do not matter.
 fn is_one_of(texts: &[String], etag: &ETag) -> bool {
@@ -56,6 +57,21 @@ pub fn check_match(condition: &ETagMatch, current: Option<&ETag>) -> Result<(), 
         Err(Error::PreconditionFailed {
             condition: Condition::IfMatch,
         })
+    }
+}
+
+/// `If-Match` of a delete, whatever version it is of: against the current one (CO07). A delete marker
+/// that is current is no object that matches, and yet not an absent key (CO08).
+///
+/// # Errors
+/// `NoSuchKey`, `PreconditionFailed`.
+pub fn check_delete(condition: &ETagMatch, head: Option<&HeadRecord>) -> Result<(), Error> {
+    let head = head.ok_or_else(Error::no_such_key)?;
+    match &head.listed {
+        Some(listed) => check_match(condition, Some(&listed.etag)),
+        None => Err(Error::PreconditionFailed {
+            condition: Condition::IfMatch,
+        }),
     }
 }
 

@@ -22,6 +22,7 @@ mod respread;
 mod sweep;
 mod tagging;
 mod upload;
+mod versions;
 mod writes;
 
 use strongroom_base::Timestamp;
@@ -40,7 +41,7 @@ pub use complete::{
 };
 pub use conditions::{check_copy_source, check_read, check_write};
 pub use config::{CONFIGS_MAX, delete_config, put_config};
-pub use delete::delete;
+pub use delete::{Deletion, delete};
 pub use pack::{
     Holder, NewPack, PackCommit, PackMove, PackMoved, PackedFrom, Releases, bury_empty_pack,
     bury_unused_pack, decode_counters, move_into_pack,
@@ -53,6 +54,7 @@ pub use tagging::set_tags;
 pub use upload::{
     ClosedUpload, PartCommit, abort_upload, close_upload, create_upload, put_part, reopen_upload,
 };
+pub use versions::set_versioning;
 pub use writes::Writes;
 
 /// How long a closed bucket or upload is believed to have someone working on it. A crash leaves it
@@ -156,15 +158,5 @@ pub(crate) const fn written_version_id(versioning: Versioning, stamp: Stamp) -> 
     match versioning {
         Versioning::Enabled => Some(VersionId::Stamp(stamp.0)),
         Versioning::Never | Versioning::Suspended => None,
-    }
-}
-
-/// Refuses what only versioned buckets do, until they can be made.
-pub(crate) fn check_never_versioned(state: &BucketRecord) -> Result<(), Error> {
-    match state.versioning {
-        Versioning::Never => Ok(()),
-        Versioning::Enabled | Versioning::Suspended => Err(Error::NotImplemented {
-            header: "versioning",
-        }),
     }
 }

@@ -8,12 +8,11 @@ use strongroom_types::{Checksum, ETag, ObjectKey, VersionId};
 
 use super::bury::remove_version;
 use super::{
-    BucketRef, Decided, Halt, Writes, check_never_versioned, check_write, load, writable_bucket,
-    written_version_id,
+    BucketRef, Decided, Halt, Writes, check_write, load, writable_bucket, written_version_id,
 };
 use crate::api::{ObjectHeaders, UserMetadata, WriteConditions};
 use crate::error::Error;
-use crate::records::usage::{BYTES, OBJECTS};
+use crate::records::usage::{BYTES, MARKERS, OBJECTS};
 use crate::records::{
     BlobId, BlobOwner, BlobRecord, BucketId, HeadRecord, ObjectRecord, STANDARD, VersionContent,
     VersionRecord, Versioning, keys,
@@ -126,7 +125,6 @@ pub struct PutDone {
 pub fn put(reads: &mut dyn Reads, commit: &PutCommit) -> Decided<PutDone> {
     let mut writes = Writes::default();
     let state = writable_bucket(reads, &mut writes, &commit.bucket, commit.now)?;
-    check_never_versioned(&state)?;
     let head: Option<HeadRecord> = load(reads, &keys::head(commit.bucket.id, &commit.key))?;
     check_write(&commit.conditions, current_etag(head.as_ref()))?;
 
@@ -192,8 +190,7 @@ impl KeyState<'_> {
         reads.issue_stamp(self.head.as_ref().map_or(Stamp(0), |head| head.newest))
     }
 
-    /// Writes `object` as the version with `stamp` and makes it current. In a bucket that is not
-    /// versioned it is the null version and takes the place of the one before.
+    /// Writes `object` as the version with `stamp`, and the head that makes it current.
     pub fn install(
         &self,
         reads: &mut dyn Reads,
@@ -202,6 +199,22 @@ impl KeyState<'_> {
         now: Timestamp,
         object: ObjectRecord,
     ) -> Result<(), Halt> {
+        let head = self.install_version(reads, writes, stamp, now, Some(object))?;
+        writes.put(keys::head(self.bucket, self.key), &head);
+        Ok(())
+    }
+
+    /// Writes the version with `stamp`, a delete marker without `object`, and gives the head that
+    /// makes it current. Where versions are not kept it is the null version and takes the place of
+    /// the one before, current or not (VE08, VE11).
+    pub fn install_version(
+        &self,
+        reads: &mut dyn Reads,
+        writes: &mut Writes,
+        stamp: Stamp,
+        now: Timestamp,
+        object: Option<ObjectRecord>,
+    ) -> Result<HeadRecord, Halt> {
         let version_key = keys::version(self.bucket, self.key, stamp);
         if reads.get(&version_key)?.is_some() {
             let message = format!("stamp {} of {} was issued before", stamp.0, self.key);
@@ -212,15 +225,16 @@ impl KeyState<'_> {
         if let (true, Some(old)) = (is_null, null_old) {
             remove_version(reads, writes, self.bucket, self.key, old, stamp)?;
         }
-        writes.usage.count(OBJECTS, BYTES, object.size, 1);
+        match &object {
+            Some(object) => writes.usage.count(OBJECTS, BYTES, object.size, 1),
+            None => writes.usage.0[MARKERS] += 1,
+        }
         let head = HeadRecord {
             current: stamp,
             newest: stamp,
             null: if is_null { Some(stamp) } else { null_old },
-            listed: Some(object.listed(now)),
+            listed: object.as_ref().map(|object| object.listed(now)),
         };
-        writes.put(keys::head(self.bucket, self.key), &head);
-        let object = Some(object);
         let version = VersionRecord {
             is_null,
             last_modified: now,
@@ -228,6 +242,6 @@ impl KeyState<'_> {
             replication: None,
         };
         writes.put(version_key, &version);
-        Ok(())
+        Ok(head)
     }
 }

@@ -3,19 +3,18 @@
 use strongroom_base::Timestamp;
 use strongroom_base::planted;
 use strongroom_meta::{Reads, Stamp};
-use strongroom_types::{Checksum, ObjectKey, UploadId, VersionId};
+use strongroom_types::{Checksum, ObjectKey, UploadId};
 
 use super::bury::{bury_blob, bury_parts};
 use super::put::current_object;
 use super::{
     BucketRef, Completed, Decided, Halt, NewContent, StoredPart, Writes, bucket_state, is_believed,
-    load, writable_bucket, written_version_id,
+    load, writable_bucket,
 };
 use crate::error::Error;
 use crate::records::usage::{PART_BYTES, PARTS, UPLOADS};
 use crate::records::{
-    BlobOwner, BucketRecord, Closing, HeadRecord, PartRecord, STANDARD, UploadRecord,
-    VersionRecord, keys,
+    BlobOwner, Closing, HeadRecord, PartRecord, STANDARD, UploadRecord, VersionRecord, keys,
 };
 
 /// Starts an upload, and notes what it would replace (CO05).
@@ -131,10 +130,10 @@ pub fn close_upload(
     id: UploadId,
     now: Timestamp,
 ) -> Decided<ClosedUpload> {
-    let state = bucket_state(reads, bucket)?;
+    bucket_state(reads, bucket)?;
     let upload_key = keys::upload(bucket.id, key, id);
     let Some(mut record) = load::<UploadRecord>(reads, &upload_key)? else {
-        let done = completed_from(reads, bucket, key, id, &state)?;
+        let done = completed_from(reads, bucket, key, id)?;
         return Ok((Vec::new(), ClosedUpload::Done(done)));
     };
     if let Some(closing) = record.closing {
@@ -158,23 +157,20 @@ fn completed_from(
     bucket: &BucketRef,
     key: &ObjectKey,
     id: UploadId,
-    state: &BucketRecord,
 ) -> Result<Completed, Halt> {
     let head: HeadRecord = load(reads, &keys::head(bucket.id, key))?.ok_or(Error::NoSuchUpload)?;
     let version: Option<VersionRecord> = load(reads, &keys::version(bucket.id, key, head.current))?;
-    let object = version
-        .and_then(|version| version.object)
-        .ok_or(Error::NoSuchUpload)?;
+    let version = version.ok_or(Error::NoSuchUpload)?;
+    // As the commit showed it, whatever the bucket's versioning is by now (VE34).
+    let version_id = (!version.is_null).then(|| version.id(head.current));
+    let object = version.object.ok_or(Error::NoSuchUpload)?;
     match (object.upload, object.checksum) {
-        (Some(upload), Some(checksum)) if upload == id => {
-            let version_id: Option<VersionId> = written_version_id(state.versioning, head.current);
-            Ok(Completed {
-                etag: object.etag,
-                checksum,
-                size: object.size,
-                version_id,
-            })
-        }
+        (Some(upload), Some(checksum)) if upload == id => Ok(Completed {
+            etag: object.etag,
+            checksum,
+            size: object.size,
+            version_id,
+        }),
         _ => Err(Error::NoSuchUpload.into()),
     }
 }

@@ -19,6 +19,9 @@ pub struct BucketNameRecord {
     pub id: BucketId,
     pub owner: Owner,
     pub created: Timestamp,
+    /// Whether the bucket's versioning was ever set; it never returns to false. Kept here because
+    /// every request reads this record, and a read must know whether to show ids (VE06, VE07).
+    pub versioned: bool,
 }
 
 impl RecordFormat for BucketNameRecord {
@@ -27,7 +30,8 @@ impl RecordFormat for BucketNameRecord {
         fields
             .u64(1, self.id.0)
             .bytes(2, self.owner.as_str().as_bytes())
-            .u64(3, self.created.0);
+            .u64(3, self.created.0)
+            .optional(4, self.versioned.then_some(1), |out, flag| _ = out.u8(flag));
         fields.finish()
     }
 
@@ -37,6 +41,7 @@ impl RecordFormat for BucketNameRecord {
             id: BucketId(fields.u64(1)?),
             owner: owner(fields.text(2)?)?,
             created: fields.timestamp(3)?,
+            versioned: fields.flag(4)?,
         };
         fields.finish()?;
         Ok(record)

@@ -172,6 +172,16 @@ fn records_of_buckets_keep_their_format() {
             id: BucketId(5),
             owner: owner(),
             created,
+            versioned: false,
+        },
+    );
+    check(
+        "bucket_name_versioned",
+        &BucketNameRecord {
+            id: BucketId(5),
+            owner: owner(),
+            created,
+            versioned: true,
         },
     );
     let closing = Some(Closing {

@@ -180,6 +180,49 @@ pub fn version(bucket: BucketId, key: &ObjectKey, stamp: Stamp) -> Vec<u8> {
         .0
 }
 
+/// Prefix of the versions of a key, newest first.
+#[must_use]
+pub fn versions_of(bucket: BucketId, key: &ObjectKey) -> Vec<u8> {
+    Key::new(family::VERSION)
+        .bucket(bucket)
+        .text(key.as_str())
+        .0
+}
+
+/// Prefix of the versions of the keys that start with `prefix`.
+#[must_use]
+pub fn versions(bucket: BucketId, prefix: &str) -> Vec<u8> {
+    Key::new(family::VERSION).bucket(bucket).escaped(prefix).0
+}
+
+/// The place of the version with this stamp of a key of this text, whether they exist or not; after
+/// all versions of the key when there is no stamp.
+#[must_use]
+pub fn versions_after(bucket: BucketId, key: &str, stamp: Option<Stamp>) -> Vec<u8> {
+    let place = Key::new(family::VERSION).bucket(bucket).text(key);
+    match stamp {
+        Some(stamp) => place.raw(&(!stamp.0).to_be_bytes()).0,
+        None => place.raw(&[0xFF; 9]).0,
+    }
+}
+
+/// As [`heads_past`], of versions.
+#[must_use]
+pub fn versions_past(bucket: BucketId, prefix: &str) -> Vec<u8> {
+    Key::new(family::VERSION)
+        .bucket(bucket)
+        .escaped(prefix)
+        .raw(&[0xFF])
+        .0
+}
+
+/// The stamp in a key of [`version`].
+#[must_use]
+pub fn version_stamp_of(key: &[u8]) -> Option<Stamp> {
+    let (_, inverted) = object_key_of(key)?;
+    Some(Stamp(!u64::from_be_bytes(inverted.try_into().ok()?)))
+}
+
 /// Page `index` of the parts of the version with this stamp → [`super::PartPage`].
 #[must_use]
 pub fn part_page(bucket: BucketId, stamp: Stamp, index: u16) -> Vec<u8> {
@@ -373,7 +416,7 @@ pub fn reduced_of(key: &[u8]) -> Option<BlobId> {
     Some(BlobId(key.get(1..)?.try_into().ok()?))
 }
 
-/// The object key in a key of [`head`], or of [`upload`] together with the id.
+/// The object key in a key of [`head`], or of [`upload`] or [`version`] together with what follows.
 #[must_use]
 pub fn object_key_of(key: &[u8]) -> Option<(ObjectKey, &[u8])> {
     let mut rest = key.get(9..)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use strongroom_base::Timestamp;
 use strongroom_meta::Stamp;
-use strongroom_types::{Checksum, ChecksumAlgorithm, ChecksumType, ETag, UploadId};
+use strongroom_types::{Checksum, ChecksumAlgorithm, ChecksumType, ETag, UploadId, VersionId};
 
 use super::codec::{
     Decoded, FieldsReader, FieldsWriter, Reader, RecordError, RecordFormat, Writer,
@@ -286,6 +286,18 @@ fn read_content(reader: &mut Reader<'_>) -> Decoded<VersionContent> {
             Ok(VersionContent::Pages(pages))
         }
         _ => Err(RecordError::Invalid("content")),
+    }
+}
+
+impl VersionRecord {
+    /// The id of the version that is kept under `stamp`.
+    #[must_use]
+    pub const fn id(&self, stamp: Stamp) -> VersionId {
+        if self.is_null {
+            VersionId::Null
+        } else {
+            VersionId::Stamp(stamp.0)
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! The whole visible state against the reference.
 
 use futures::TryStreamExt;
-use strongroom_types::{BucketName, ETag, ObjectKey};
+use strongroom_types::{BucketName, ETag, ObjectKey, VersionId};
 
 use super::Stats;
 use super::op::BUCKETS;
-use super::reference::{RefBucket, RefObject, RefPage, Reference};
+use super::reference::{RefBucket, RefEntry, RefObject, RefPage, Reference};
 use crate::api::{
     GetObject, ListBuckets, ListObjects, ListObjectsOutput, ListParts, ListStart, ListUploads,
-    ObjectVersion,
+    ListVersions, ListVersionsOutput, ListedVersion, ObjectVersion,
 };
 use crate::error::Error;
 use crate::hash::md5_of;
@@ -112,7 +112,8 @@ async fn compare_bucket(
                 &expected,
             )?;
             for entry in &listed.objects {
-                let object = &bucket.objects[entry.key.as_str()];
+                let object = bucket.current(entry.key.as_str());
+                let object = object.ok_or("a deleted key is listed")?;
                 same("listed tag", &entry.etag, &object.etag)?;
                 same("listed size", &entry.size, &(object.content.len() as u64))?;
             }
@@ -123,11 +124,27 @@ async fn compare_bucket(
             marker = listed.next_marker;
         }
     }
-    for (key, object) in &bucket.objects {
-        compare_object(objects, name, key, object).await?;
-        stats.objects_compared += 1;
-        stats.bytes_compared += object.content.len() as u64;
+    for (key, versions) in &bucket.versions {
+        // All of a key would be read again and again: the current one, and another each time.
+        let other = usize::try_from(stats.steps).unwrap_or(0) % versions.len();
+        for at in [0, other] {
+            let id = (at > 0).then(|| versions[at].id);
+            let Some(object) = &versions[at].object else {
+                let request = version_request(name, key, id);
+                let read = objects.head_object(request).await.map(drop);
+                same("a marker is read", &read.is_err(), &true)?;
+                continue;
+            };
+            compare_object(objects, name, key, id, object).await?;
+            stats.objects_compared += 1;
+            stats.bytes_compared += object.content.len() as u64;
+        }
     }
+    let delimiters: &[_] = match stats.steps % 4 {
+        0 => &[None, Some("/")],
+        _ => &[None],
+    };
+    compare_versions(objects, name, bucket, delimiters).await?;
     let tags = match objects.bucket_config::<Tags>(&bucket_name(name)).await {
         Ok(tags) => Some(tags),
         Err(Error::NoSuchConfiguration { .. }) => None,
@@ -150,20 +167,23 @@ async fn compare_usage(objects: &Objects, name: &str, bucket: &RefBucket) -> Res
         .values()
         .flat_map(|upload| upload.parts.values().map(bytes))
         .collect();
+    let all: Vec<_> = bucket.versions.values().flatten().collect();
+    let sizes: Vec<u64> = all
+        .iter()
+        .filter_map(|version| Some(version.object.as_ref()?.content.len() as u64))
+        .collect();
     let found = [
         usage.objects,
         usage.bytes,
+        usage.delete_markers,
         usage.uploads,
         usage.upload_parts,
         usage.upload_bytes,
     ];
     let recount = [
-        bucket.objects.len() as u64,
-        bucket
-            .objects
-            .values()
-            .map(|o| o.content.len() as u64)
-            .sum(),
+        sizes.len() as u64,
+        sizes.iter().sum(),
+        all.len() as u64 - sizes.len() as u64,
         bucket.uploads.len() as u64,
         parts.len() as u64,
         parts.iter().sum(),
@@ -175,10 +195,11 @@ async fn compare_object(
     objects: &Objects,
     bucket: &str,
     key: &str,
+    version_id: Option<VersionId>,
     object: &RefObject,
 ) -> Result<(), String> {
-    let what = format!("{bucket}/{key:?}");
-    let request = GetObject::new(bucket_name(bucket), object_key(key));
+    let what = format!("{bucket}/{key:?} {version_id:?}");
+    let request = version_request(bucket, key, version_id);
     let got = objects
         .get_object(request)
         .await
@@ -198,7 +219,7 @@ async fn compare_object(
     let tags = objects.object_tags(ObjectVersion {
         bucket: bucket_name(bucket),
         key: object_key(key),
-        version_id: None,
+        version_id,
     });
     let tags = tags.await.map_err(|e| format!("tags of {what}: {e}"))?;
     same(&format!("tags of {what}"), &tags.tags, &object.tags)?;
@@ -214,6 +235,77 @@ async fn compare_object(
         .map_err(|e| format!("read {what}: {e}"))?;
     if chunks.concat() != object.content {
         return Err(format!("content of {what} differs"));
+    }
+    Ok(())
+}
+
+fn version_request(bucket: &str, key: &str, version_id: Option<VersionId>) -> GetObject {
+    let mut request = GetObject::new(bucket_name(bucket), object_key(key));
+    request.version_id = version_id;
+    request
+}
+
+/// The entries of a page in one order.
+pub(super) fn entries_of(page: &ListVersionsOutput) -> Vec<RefEntry> {
+    let version = |version: &ListedVersion| RefEntry::Version {
+        key: version.key.as_str().to_owned(),
+        id: version.version_id,
+        is_latest: version.is_latest,
+        content: version
+            .object
+            .as_ref()
+            .map(|object| (object.etag, object.size)),
+    };
+    let groups = page.common_prefixes.iter().cloned().map(RefEntry::Group);
+    let mut entries: Vec<_> = page.versions.iter().map(version).chain(groups).collect();
+    // No group is a key, so this leaves the versions of a key as they are.
+    entries.sort_by(|one, other| text_of(one).cmp(text_of(other)));
+    entries
+}
+
+fn text_of(entry: &RefEntry) -> &str {
+    match entry {
+        RefEntry::Version { key, .. } => key,
+        RefEntry::Group(group) => group,
+    }
+}
+
+/// Every version and delete marker, through pages.
+async fn compare_versions(
+    objects: &Objects,
+    name: &str,
+    bucket: &RefBucket,
+    delimiters: &[Option<&str>],
+) -> Result<(), String> {
+    let versioning = objects.bucket_versioning(&bucket_name(name)).await;
+    let versioning = versioning.map_err(|e| format!("versioning: {e}"))?;
+    same(
+        &format!("versioning of {name}"),
+        &versioning,
+        &bucket.versioning,
+    )?;
+    for delimiter in delimiters.iter().copied() {
+        let mut found = Vec::new();
+        let mut next = Some((String::new(), None));
+        while let Some((key_marker, version_id_marker)) = next {
+            let request = ListVersions {
+                bucket: bucket_name(name),
+                prefix: String::new(),
+                delimiter: delimiter.map(str::to_owned),
+                key_marker,
+                version_id_marker,
+                keys_max: PAGE,
+            };
+            let page = objects.list_versions(request).await;
+            let page = page.map_err(|e| format!("list versions: {e}"))?;
+            let entries = entries_of(&page);
+            let is_full = entries.len() == PAGE as usize;
+            same("a page is full", &(is_full || page.next.is_none()), &true)?;
+            found.extend(entries);
+            next = page.next;
+        }
+        let expected = bucket.list_versions("", delimiter, ("", None));
+        same(&format!("versions of {name}"), &found, &expected)?;
     }
     Ok(())
 }

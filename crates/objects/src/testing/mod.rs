@@ -10,6 +10,7 @@ mod op;
 mod records;
 mod reference;
 mod run;
+mod run_versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 

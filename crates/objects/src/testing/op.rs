@@ -27,6 +27,9 @@ pub enum OpKind {
     DeleteMany,
     PutTags,
     ConfigureBucket,
+    SetVersioning,
+    DeleteVersion,
+    ListVersions,
     Copy,
     List,
     CreateUpload,
@@ -45,7 +48,7 @@ pub enum OpKind {
 
 impl OpKind {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::CreateBucket,
         Self::DeleteBucket,
         Self::Put,
@@ -55,6 +58,9 @@ impl OpKind {
         Self::DeleteMany,
         Self::PutTags,
         Self::ConfigureBucket,
+        Self::SetVersioning,
+        Self::DeleteVersion,
+        Self::ListVersions,
         Self::Copy,
         Self::List,
         Self::CreateUpload,
@@ -78,7 +84,9 @@ impl OpKind {
             Self::UploadPart => 12,
             Self::CreateBucket | Self::Delete | Self::Copy | Self::List => 6,
             Self::CreateUpload | Self::Complete | Self::GetRange | Self::DeleteMany => 5,
+            Self::DeleteVersion => 5,
             Self::PutTags | Self::Pack => 4,
+            Self::SetVersioning | Self::ListVersions => 3,
             Self::DeleteBucket | Self::PutRefused | Self::Abort | Self::CompleteAgain => 2,
             Self::ConfigureBucket => 2,
             _ => 1,

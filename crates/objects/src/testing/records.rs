@@ -2,7 +2,9 @@
 //!
 //! - A blob record's owner is there and names the blob back (H26).
 //! - A version's or part's blob has a record.
-//! - A head's current version is there, and no version is without a head.
+//! - A head names the newest version of its key and the null version, and shows what the newest is; no
+//!   version is without a head.
+//! - A bucket's name says whether it was ever versioned.
 //! - A configuration's bucket is there (BK06).
 //! - The counters are what a recount gives.
 //! - What is counted as buried is in the graveyard.
@@ -16,9 +18,9 @@ use strongroom_meta::Stamp;
 
 use crate::objects::Objects;
 use crate::records::{
-    BlobId, BlobOwner, BlobRecord, BucketId, BucketNameRecord, GraveyardRecord, HeadRecord, Packed,
-    PartPage, PartRecord, RecordFormat, STANDARD, UploadRecord, VersionContent, VersionRecord,
-    keys, usage,
+    BlobId, BlobOwner, BlobRecord, BucketId, BucketNameRecord, BucketRecord, GraveyardRecord,
+    HeadRecord, Packed, PartPage, PartRecord, RecordFormat, STANDARD, UploadRecord, VersionContent,
+    VersionRecord, Versioning, keys, usage,
 };
 
 type Check<T> = Result<T, String>;
@@ -110,28 +112,18 @@ fn check_keys(records: &Records) -> Check<BTreeMap<BlobId, Vec<u8>>> {
         Some(_) => Err(format!("blob {} is named twice", hex::encode(blob.0))),
     };
     let mut counted: BTreeMap<BucketId, usage::Usage> = BTreeMap::new();
-    let mut versions = BTreeSet::new();
-    for (key, value) in family(records, b'H') {
-        let head: HeadRecord = decode(key, value)?;
-        let (object, _) = keys::object_key_of(key).ok_or("bad key of a head")?;
-        versions.insert(keys::version(bucket_of(key)?, &object, head.current));
-    }
+    check_heads(records)?;
     for (key, value) in family(records, b'V') {
-        if !versions.remove(key) {
-            return Err(format!("version {} is not its head's", key.escape_ascii()));
-        }
         let version: VersionRecord = decode(key, value)?;
-        let object = version
-            .object
-            .ok_or("a delete marker in a bucket never versioned")?;
         let counts = counted.entry(bucket_of(key)?).or_default();
+        let Some(object) = version.object else {
+            counts.0[usage::MARKERS] += 1;
+            continue;
+        };
         counts.count(usage::OBJECTS, usage::BYTES, object.size, 1);
         for blob in blobs_of(records, key, &object.content)? {
             own(blob, key)?;
         }
-    }
-    if let Some(missing) = versions.first() {
-        return Err(format!("version {} is missing", missing.escape_ascii()));
     }
     for (key, value) in family(records, b'P') {
         let part: PartRecord = decode(key, value)?;
@@ -171,6 +163,61 @@ fn check_keys(records: &Records) -> Check<BTreeMap<BlobId, Vec<u8>>> {
         return Err(format!("bucket {id:?} is gone and has records"));
     }
     Ok(owned)
+}
+
+/// Heads against the versions of their keys, and names against the states of their buckets.
+fn check_heads(records: &Records) -> Check<()> {
+    let mut heads: BTreeMap<Vec<u8>, HeadRecord> = BTreeMap::new();
+    for (key, value) in family(records, b'V') {
+        let version: VersionRecord = decode(key, value)?;
+        let (object, _) = keys::object_key_of(key).ok_or("bad key of a version")?;
+        let stamp = keys::version_stamp_of(key).ok_or("bad stamp of a version")?;
+        let of_key = keys::head(bucket_of(key)?, &object);
+        let shown = |object: &crate::records::ObjectRecord| object.listed(version.last_modified);
+        // The newest comes first.
+        let head = heads.entry(of_key).or_insert_with(|| HeadRecord {
+            current: stamp,
+            newest: stamp,
+            null: None,
+            listed: version.object.as_ref().map(shown),
+        });
+        if version.is_null && head.null.replace(stamp).is_some() {
+            return Err(format!("{} has two null versions", key.escape_ascii()));
+        }
+    }
+    for (key, value) in family(records, b'H') {
+        let head: HeadRecord = decode(key, value)?;
+        let expected = heads
+            .remove(key)
+            .ok_or_else(|| format!("head {} has no version", key.escape_ascii()))?;
+        let newest = head.newest;
+        if newest < expected.newest
+            || head
+                != (HeadRecord {
+                    newest,
+                    ..expected.clone()
+                })
+        {
+            return Err(format!(
+                "head {} is {head:?}, its versions give {expected:?}",
+                key.escape_ascii()
+            ));
+        }
+    }
+    if let Some((key, _)) = heads.first_key_value() {
+        return Err(format!("versions of {} have no head", key.escape_ascii()));
+    }
+    for (key, value) in family(records, b'N') {
+        let name: BucketNameRecord = decode(key, value)?;
+        let (state, _) = records
+            .get(&keys::bucket(name.id))
+            .ok_or("a bucket has a name and no state")?;
+        let state: BucketRecord = decode(key, state)?;
+        if name.versioned != (state.versioning != Versioning::Never) {
+            return Err(format!("{} and its state disagree", key.escape_ascii()));
+        }
+    }
+    Ok(())
 }
 
 fn blobs_of(records: &Records, key: &[u8], content: &VersionContent) -> Check<Vec<BlobId>> {

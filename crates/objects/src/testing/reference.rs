@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_types::{ETag, UploadId};
+use strongroom_base::Timestamp;
+use strongroom_types::{ETag, UploadId, VersionId};
 
 use super::MODEL_PART_SIZE_BYTES_MIN;
 use super::op::Conditional;
 use crate::api::UserMetadata;
 use crate::error::{Condition, Error};
 use crate::hash::md5_of;
+use crate::records::Versioning;
 use crate::tags::Tags;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +31,18 @@ pub(super) struct RefUpload {
     pub parts: BTreeMap<u16, Vec<u8>>,
 }
 
-#[derive(Clone, Debug, Default)]
+/// A version: an object, or a delete marker when there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RefVersion {
+    pub id: VersionId,
+    pub object: Option<RefObject>,
+}
+
+#[derive(Clone, Debug)]
 pub(super) struct RefBucket {
-    pub objects: BTreeMap<String, RefObject>,
+    pub versioning: Versioning,
+    /// Of each key, newest first; no key is without.
+    pub versions: BTreeMap<String, Vec<RefVersion>>,
     pub uploads: BTreeMap<(String, UploadId), RefUpload>,
     /// Its own.
     pub tags: Option<Tags>,
@@ -50,6 +61,25 @@ pub(super) struct RefPage {
     pub next: Option<String>,
 }
 
+/// An entry of a list of versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RefEntry {
+    Version {
+        key: String,
+        id: VersionId,
+        is_latest: bool,
+        /// None for a delete marker.
+        content: Option<(ETag, u64)>,
+    },
+    Group(String),
+}
+
+fn group_of(key: &str, prefix: &str, delimiter: Option<&str>) -> Option<String> {
+    let delimiter = delimiter?;
+    let at = key[prefix.len()..].find(delimiter)?;
+    Some(key[..prefix.len() + at + delimiter.len()].to_owned())
+}
+
 type Outcome<T> = Result<T, Error>;
 
 impl Reference {
@@ -61,26 +91,37 @@ impl Reference {
         if self.buckets.contains_key(name) {
             return Err(Error::BucketAlreadyOwnedByYou);
         }
-        self.buckets.insert(name.to_owned(), RefBucket::default());
+        let bucket = RefBucket {
+            versioning: Versioning::Never,
+            versions: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            tags: None,
+        };
+        self.buckets.insert(name.to_owned(), bucket);
         Ok(())
     }
 
     pub fn delete_bucket(&mut self, name: &str) -> Outcome<()> {
-        if !self.bucket(name)?.objects.is_empty() {
+        if !self.bucket(name)?.versions.is_empty() {
             return Err(Error::BucketNotEmpty);
         }
         self.buckets.remove(name);
         Ok(())
     }
 
+    pub fn set_versioning(&mut self, name: &str, versioning: Versioning) -> Outcome<()> {
+        self.bucket(name)?.versioning = versioning;
+        Ok(())
+    }
+
     pub fn put(
         &mut self,
-        bucket: &str,
-        key: &str,
+        (bucket, key): (&str, &str),
         content: Vec<u8>,
         metadata: UserMetadata,
         tags: Tags,
         conditional: Conditional,
+        shown: Option<VersionId>,
     ) -> Outcome<()> {
         let bucket = self.bucket(bucket)?;
         bucket.check(key, conditional)?;
@@ -93,20 +134,70 @@ impl Reference {
             parts: None,
             upload: None,
         };
-        bucket.objects.insert(key.to_owned(), object);
+        bucket.install(key, Some(object), shown);
         Ok(())
     }
 
-    pub fn delete(&mut self, bucket: &str, key: &str, conditional: Conditional) -> Outcome<()> {
+    /// What is shown of the delete marker that was made, if one was.
+    pub fn delete(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        conditional: Conditional,
+        shown: Option<VersionId>,
+    ) -> Outcome<Option<VersionId>> {
         let bucket = self.bucket(bucket)?;
-        bucket.check(key, conditional)?;
-        bucket.objects.remove(key);
-        Ok(())
+        bucket.check_delete(key, conditional)?;
+        if bucket.versioning == Versioning::Never {
+            bucket.versions.remove(key);
+            return Ok(None);
+        }
+        Ok(Some(bucket.install(key, None, shown)))
     }
 
-    pub fn put_tags(&mut self, bucket: &str, key: &str, tags: Tags) -> Outcome<()> {
-        let object = self.bucket(bucket)?.objects.get_mut(key);
-        object.ok_or_else(Error::no_such_key)?.tags = tags;
+    /// Whether it was a delete marker; none when there was no such version.
+    pub fn delete_version(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        id: VersionId,
+    ) -> Outcome<Option<bool>> {
+        let bucket = self.bucket(bucket)?;
+        bucket.check_id(id)?;
+        let Some(versions) = bucket.versions.get_mut(key) else {
+            return Ok(None);
+        };
+        let Some(at) = versions.iter().position(|version| version.id == id) else {
+            return Ok(None);
+        };
+        let removed = versions.remove(at);
+        if versions.is_empty() {
+            bucket.versions.remove(key);
+        }
+        Ok(Some(removed.object.is_none()))
+    }
+
+    /// The object a read finds.
+    pub fn read(&mut self, bucket: &str, key: &str, id: Option<VersionId>) -> Outcome<&RefObject> {
+        match self.bucket(bucket)?.find(key, id)? {
+            RefVersion {
+                object: Some(object),
+                ..
+            } => Ok(object),
+            _ if id.is_some() => Err(marker_refused()),
+            _ => Err(Error::no_such_key()),
+        }
+    }
+
+    pub fn put_tags(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        id: Option<VersionId>,
+        tags: Tags,
+    ) -> Outcome<()> {
+        let version = self.bucket(bucket)?.find(key, id)?;
+        version.object.as_mut().ok_or_else(marker_refused)?.tags = tags;
         Ok(())
     }
 
@@ -117,27 +208,26 @@ impl Reference {
 
     pub fn copy(
         &mut self,
-        source: (&str, &str),
+        source: (&str, &str, Option<VersionId>),
         target: (&str, &str),
         replace: Option<UserMetadata>,
         tags: Option<Tags>,
+        shown: Option<VersionId>,
     ) -> Outcome<()> {
-        let from = self.bucket(source.0)?.objects.get(source.1).cloned();
+        self.bucket(source.0)?;
         self.bucket(target.0)?;
-        let from = from.ok_or_else(Error::no_such_key)?;
-        if source == target && replace.is_none() {
+        let from = match self.read(source.0, source.1, source.2) {
+            Err(Error::MethodNotAllowed { .. }) => return Err(Error::invalid_request("")),
+            from => from?.clone(),
+        };
+        let is_current = self.bucket(source.0)?.current(source.1) == Some(&from);
+        let is_self = (source.0, source.1) == target;
+        if is_self && is_current && replace.is_none() {
             return Err(Error::invalid_request(""));
         }
         let metadata = replace.unwrap_or(from.metadata);
         let tags = tags.unwrap_or(from.tags);
-        self.put(
-            target.0,
-            target.1,
-            from.content,
-            metadata,
-            tags,
-            Conditional::No,
-        )
+        self.put(target, from.content, metadata, tags, Conditional::No, shown)
     }
 
     pub fn complete(
@@ -146,13 +236,13 @@ impl Reference {
         key: &str,
         id: UploadId,
         numbers: &[u16],
+        shown: Option<VersionId>,
     ) -> Outcome<ETag> {
         let bucket = self.bucket(bucket)?;
         let upload_key = (key.to_owned(), id);
         let Some(upload) = bucket.uploads.get(&upload_key) else {
             let current = bucket
-                .objects
-                .get(key)
+                .current(key)
                 .filter(|object| object.upload == Some(id));
             return current.map(|object| object.etag).ok_or(Error::NoSuchUpload);
         };
@@ -200,14 +290,65 @@ impl Reference {
             upload,
         };
         bucket.uploads.remove(&upload_key);
-        bucket.objects.insert(key.to_owned(), object);
+        bucket.install(key, Some(object), shown);
         Ok(etag)
     }
 }
 
+fn marker_refused() -> Error {
+    Error::MethodNotAllowed {
+        version_id: VersionId::Null,
+        last_modified: Timestamp(0),
+    }
+}
+
 impl RefBucket {
+    pub fn current(&self, key: &str) -> Option<&RefObject> {
+        self.versions.get(key)?.first()?.object.as_ref()
+    }
+
+    /// Keys whose current version is an object.
+    pub fn objects(&self) -> impl Iterator<Item = (&String, &RefObject)> {
+        let keys = self.versions.keys();
+        keys.filter_map(|key| Some((key, self.current(key)?)))
+    }
+
+    /// Makes a version current, under the id that was `shown` where versions have ids of their own.
+    fn install(
+        &mut self,
+        key: &str,
+        object: Option<RefObject>,
+        shown: Option<VersionId>,
+    ) -> VersionId {
+        let versions = self.versions.entry(key.to_owned()).or_default();
+        let id = match self.versioning {
+            Versioning::Enabled => shown.unwrap_or(VersionId::Null),
+            Versioning::Never | Versioning::Suspended => VersionId::Null,
+        };
+        versions.retain(|version| version.id != id);
+        versions.insert(0, RefVersion { id, object });
+        id
+    }
+
+    fn check_id(&self, id: VersionId) -> Outcome<()> {
+        match (self.versioning, id) {
+            (Versioning::Never, VersionId::Stamp(_)) => Err(Error::only_null_versions(id)),
+            _ => Ok(()),
+        }
+    }
+
+    fn find(&mut self, key: &str, id: Option<VersionId>) -> Outcome<&mut RefVersion> {
+        if let Some(id) = id {
+            self.check_id(id)?;
+        }
+        let missing = || id.map_or_else(Error::no_such_key, |_| Error::NoSuchVersion);
+        let mut versions = self.versions.get_mut(key).into_iter().flatten();
+        let found = versions.find(|version| id.is_none_or(|id| version.id == id));
+        found.ok_or_else(missing)
+    }
+
     fn check(&self, key: &str, conditional: Conditional) -> Outcome<()> {
-        let exists = self.objects.contains_key(key);
+        let exists = self.current(key).is_some();
         let failed = |condition| Err(Error::PreconditionFailed { condition });
         match (conditional, exists) {
             (Conditional::IfAbsent, true) => failed(Condition::IfNoneMatch),
@@ -215,6 +356,61 @@ impl RefBucket {
             (Conditional::IfCurrent | Conditional::IfOther, false) => Err(Error::no_such_key()),
             _ => Ok(()),
         }
+    }
+
+    /// CO08: a delete marker is no object that matches, and no absent key either.
+    fn check_delete(&self, key: &str, conditional: Conditional) -> Outcome<()> {
+        let is_marker = self.versions.contains_key(key) && self.current(key).is_none();
+        let condition = Condition::IfMatch;
+        match conditional {
+            Conditional::IfCurrent | Conditional::IfOther if is_marker => {
+                Err(Error::PreconditionFailed { condition })
+            }
+            conditional => self.check(key, conditional),
+        }
+    }
+
+    /// Every version after the marker, by the definition: grouped, with whether it is current.
+    pub fn list_versions(
+        &self,
+        prefix: &str,
+        delimiter: Option<&str>,
+        marker: (&str, Option<VersionId>),
+    ) -> Vec<RefEntry> {
+        let mut entries: Vec<RefEntry> = Vec::new();
+        for (key, versions) in &self.versions {
+            if !key.starts_with(prefix) || key.as_str() < marker.0 {
+                continue;
+            }
+            let skipped = match marker.1 {
+                _ if key != marker.0 => 0,
+                None => versions.len(),
+                Some(id) => versions
+                    .iter()
+                    .position(|version| version.id == id)
+                    .map_or(0, |at| at + 1),
+            };
+            let group = group_of(key, prefix, delimiter);
+            for (index, version) in versions.iter().enumerate().skip(skipped) {
+                let entry = match &group {
+                    Some(group) if *group == marker.0 => continue,
+                    Some(group) => RefEntry::Group(group.clone()),
+                    None => RefEntry::Version {
+                        key: key.clone(),
+                        id: version.id,
+                        is_latest: index == 0,
+                        content: version
+                            .object
+                            .as_ref()
+                            .map(|object| (object.etag, object.content.len() as u64)),
+                    },
+                };
+                if entries.last() != Some(&entry) {
+                    entries.push(entry);
+                }
+            }
+        }
+        entries
     }
 
     /// A page, by the definition: every key after the marker, grouped, until there are enough.
@@ -226,11 +422,10 @@ impl RefBucket {
         max: usize,
     ) -> RefPage {
         let mut entries: Vec<(String, bool)> = Vec::new();
-        for key in self.objects.keys().filter(|key| key.starts_with(prefix)) {
-            let rest = &key[prefix.len()..];
-            let group = delimiter.and_then(|d| rest.find(d).map(|at| prefix.len() + at + d.len()));
-            let entry = match group {
-                Some(end) => (key[..end].to_owned(), true),
+        let keys = self.objects().map(|(key, _)| key);
+        for key in keys.filter(|key| key.starts_with(prefix)) {
+            let entry = match group_of(key, prefix, delimiter) {
+                Some(group) => (group, true),
                 None => (key.clone(), false),
             };
             let after = marker.is_none_or(|marker| key.as_str() > marker && entry.0 != marker);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use strongroom_types::{ChecksumAlgorithm, ETag, Owner, PartNumber, UploadId};
+use strongroom_types::{ChecksumAlgorithm, ETag, Owner, PartNumber, UploadId, VersionId};
 
 use super::compare::{self, bucket_name, object_key, page_of, same};
 use super::op::{Conditional, KEYS, Op, OpKind};
@@ -61,16 +61,18 @@ pub(super) async fn run(
 
 /// The reference, and what a client remembers.
 #[derive(Default)]
-struct Model {
-    reference: Reference,
+pub(super) struct Model {
+    pub(super) reference: Reference,
     /// Every upload that was ever started, with its bucket and key.
     uploads: Vec<(&'static str, &'static str, UploadId)>,
     /// The last Complete that succeeded: its upload and part numbers with their tags.
     completed: Option<(usize, Vec<(u16, ETag)>)>,
+    /// The greatest stamp that a put showed.
+    pub(super) newest: u64,
 }
 
 /// Compares the kinds of two outcomes. `Ok(true)` when both succeeded.
-fn agree<T, U>(
+pub(super) fn agree<T, U>(
     found: Result<T>,
     expected: std::result::Result<U, Error>,
 ) -> std::result::Result<bool, String> {
@@ -187,6 +189,9 @@ impl Model {
             OpKind::DeleteMany => self.delete_many(op, &objects).await,
             OpKind::PutTags => self.put_tags(op, &objects).await,
             OpKind::ConfigureBucket => self.configure_bucket(op, &objects).await,
+            OpKind::SetVersioning => self.set_versioning(op, &objects).await,
+            OpKind::DeleteVersion => self.delete_version(op, &objects).await,
+            OpKind::ListVersions => self.list_versions(op, &objects).await,
             OpKind::Copy => self.copy(op, &objects).await,
             OpKind::List => self.list(op, &objects).await,
             OpKind::CreateUpload => self.create_upload(op, &objects).await,
@@ -213,7 +218,7 @@ impl Model {
             .reference
             .buckets
             .get(op.bucket)
-            .and_then(|bucket| bucket.objects.get(op.key));
+            .and_then(|bucket| bucket.current(op.key));
         let etag = match op.conditional {
             Conditional::No | Conditional::IfAbsent => return None,
             Conditional::IfCurrent => object.map_or(ETag::Md5([0; 16]), |object| object.etag),
@@ -247,14 +252,16 @@ impl Model {
             content.digests.checksum = DeclaredChecksum::Compute(algorithm);
         }
         let found = objects.put_object(self.put_request(op, content)).await;
+        let shown = found.as_ref().ok().and_then(|output| output.version_id);
+        self.check_shown(op.bucket, found.is_ok(), shown)?;
         let metadata = metadata(op);
         let expected = self.reference.put(
-            op.bucket,
-            op.key,
+            (op.bucket, op.key),
             bytes,
             metadata,
             op.tags(),
             op.conditional,
+            shown,
         );
         agree(found, expected)
     }
@@ -287,9 +294,8 @@ impl Model {
     }
 
     async fn get_range(&mut self, op: &Op, objects: &Objects) -> std::result::Result<bool, String> {
-        let bucket = self.reference.bucket(op.bucket);
-        let object = bucket.map(|bucket| bucket.objects.get(op.key).cloned());
-        let object = object.and_then(|object| object.ok_or_else(Error::no_such_key));
+        let version_id = self.pick_version(op, op.bucket, op.key);
+        let object = self.reference.read(op.bucket, op.key, version_id).cloned();
         let size = object.as_ref().map_or(0, |object| object.content.len());
         let first = op.pick * size / 900;
         let last = first + op.size;
@@ -299,6 +305,7 @@ impl Model {
         };
         let mut request = GetObject::new(bucket_name(op.bucket), object_key(op.key));
         request.range = Some(range);
+        request.version_id = version_id;
         let found = objects.get_object(request).await;
         let expected = object.and_then(|object| match object.content.get(first..) {
             None | Some([]) => Err(Error::InvalidRange { size: 0 }),
@@ -330,7 +337,13 @@ impl Model {
             conditional => conditional,
         };
         let found = objects.delete_object(request).await;
-        agree(found, self.reference.delete(op.bucket, op.key, conditional))
+        let shown = found.as_ref().ok().and_then(|output| output.version_id);
+        let expected = self.reference.delete(op.bucket, op.key, conditional, shown);
+        if let (Ok(found), Ok(expected)) = (&found, &expected) {
+            same("marker", &found.delete_marker, &expected.is_some())?;
+            same("id of the marker", &found.version_id, expected)?;
+        }
+        agree(found, expected)
     }
 
     /// Some keys, one of them twice.
@@ -349,7 +362,7 @@ impl Model {
             .copied()
             .collect();
         names.push(names[0]);
-        let keys = names
+        let mut keys: Vec<DeleteKey> = names
             .iter()
             .map(|key| DeleteKey {
                 key: object_key(key),
@@ -357,24 +370,38 @@ impl Model {
                 if_match: None,
             })
             .collect();
+        // Before and after them some versions, one of them twice.
+        let mut versions = self.versions_of(op.bucket, op.key, op.pick % 4);
+        versions.extend(versions.first().cloned());
+        keys.splice(..0, versions.clone());
+        keys.extend(self.versions_of(op.bucket, op.other_key, op.pick % 3));
         let found = objects
             .delete_objects(DeleteObjects {
                 bucket: bucket_name(op.bucket),
-                keys,
+                keys: keys.clone(),
             })
             .await;
-        if let Ok(answers) = &found {
-            same("answers", &answers.len(), &names.len())?;
-            same(
-                "all deleted",
-                &answers.iter().all(std::result::Result::is_ok),
-                &true,
-            )?;
+        let exists = self.reference.bucket(op.bucket).map(|_| ());
+        let Ok(answers) = &found else {
+            return agree(found, exists);
+        };
+        same("answers", &answers.len(), &keys.len())?;
+        for (key, answer) in keys.iter().zip(answers) {
+            let name = key.key.as_str();
+            let shown = answer.as_ref().ok().and_then(|output| output.version_id);
+            let expected = match key.version_id {
+                None => self
+                    .reference
+                    .delete(op.bucket, name, Conditional::No, shown)
+                    .map(|_| ()),
+                Some(id) => match self.reference.delete_version(op.bucket, name, id) {
+                    Ok(None) if id != VersionId::Null => Err(Error::NoSuchVersion),
+                    answer => answer.map(|_| ()),
+                },
+            };
+            agree(answer.clone(), expected)?;
         }
-        let expected = names
-            .iter()
-            .try_for_each(|key| self.reference.delete(op.bucket, key, Conditional::No));
-        agree(found, expected)
+        agree(found, exists)
     }
 
     /// Puts other tags on an object, or none.
@@ -382,10 +409,12 @@ impl Model {
         let of = ObjectVersion {
             bucket: bucket_name(op.bucket),
             key: object_key(op.key),
-            version_id: None,
+            version_id: self.pick_version(op, op.bucket, op.key),
         };
+        let id = of.version_id;
         let found = objects.put_object_tags(of, op.tags()).await;
-        agree(found, self.reference.put_tags(op.bucket, op.key, op.tags()))
+        let expected = self.reference.put_tags(op.bucket, op.key, id, op.tags());
+        agree(found, expected)
     }
 
     /// Puts the bucket's own tags, or deletes them.
@@ -406,10 +435,11 @@ impl Model {
     async fn copy(&mut self, op: &Op, objects: &Objects) -> std::result::Result<bool, String> {
         let replace = op.pick.is_multiple_of(2).then(|| metadata(op));
         let tags = op.seed.is_multiple_of(2).then(|| op.tags());
+        let source_version_id = self.pick_version(op, op.other_bucket, op.other_key);
         let request = CopyObject {
             source_bucket: bucket_name(op.other_bucket),
             source_key: object_key(op.other_key),
-            source_version_id: None,
+            source_version_id,
             source_conditions: ReadConditions::default(),
             bucket: bucket_name(op.bucket),
             key: object_key(op.key),
@@ -429,11 +459,13 @@ impl Model {
             conditions: WriteConditions::default(),
         };
         let found = objects.copy_object(request).await;
-        let source = (op.other_bucket, op.other_key);
+        let shown = found.as_ref().ok().and_then(|output| output.version_id);
+        self.check_shown(op.bucket, found.is_ok(), shown)?;
+        let source = (op.other_bucket, op.other_key, source_version_id);
+        let target = (op.bucket, op.key);
         agree(
             found,
-            self.reference
-                .copy(source, (op.bucket, op.key), replace, tags),
+            self.reference.copy(source, target, replace, tags, shown),
         )
     }
 
@@ -581,7 +613,10 @@ impl Model {
         };
         let found = objects.complete_upload(request).await;
         let numbers: Vec<u16> = parts.iter().map(|(number, _)| *number).collect();
-        let expected = self.reference.complete(bucket, key, upload_id, &numbers);
+        let shown = found.as_ref().ok().and_then(|output| output.version_id);
+        let expected = self
+            .reference
+            .complete(bucket, key, upload_id, &numbers, shown);
         if let (Ok(found), Ok(expected)) = (&found, &expected) {
             same("tag of a completed object", &found.etag, expected)?;
         }
