@@ -174,7 +174,6 @@ def test_what_protects_is_refused_and_not_forgotten(s3, bucket):
         (s3.put_bucket_policy, {"Policy": json.dumps(policy)}),
         (s3.put_bucket_encryption, {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}),
         (s3.put_bucket_lifecycle_configuration, {"LifecycleConfiguration": {"Rules": [expire]}}),
-        (s3.put_bucket_versioning, {"VersioningConfiguration": {"Status": "Enabled"}}),
         (s3.put_public_access_block, {"PublicAccessBlockConfiguration": block}),
         (s3.delete_public_access_block, {}),
         (s3.put_object, {"Key": "key", "Body": b"x", "ServerSideEncryption": "AES256"}),

@@ -521,6 +521,117 @@ def test_a_website_shows_what_everyone_may_read_and_that_is_nothing_yet(new_serv
     assert (moved.status, moved.getheader("location")) == (301, "/new/page")
 
 
+# -- versions
+
+
+def versioned(s3, bucket, status="Enabled"):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})
+
+
+def put_version(s3, bucket, data):
+    return s3.put_object(Bucket=bucket, Key="k", Body=data).get("VersionId")
+
+
+def versions(s3, bucket, **options):
+    """Id, whether latest, whether a marker: as boto3 gives them, versions before markers."""
+    page = s3.list_object_versions(Bucket=bucket, **options)
+    entries = [(e["VersionId"], e["IsLatest"], False) for e in page.get("Versions", [])]
+    return entries + [(e["VersionId"], e["IsLatest"], True) for e in page.get("DeleteMarkers", [])]
+
+
+def test_a_versioned_bucket_keeps_what_was_overwritten(s3, bucket):
+    versioned(s3, bucket)
+    data = {put_version(s3, bucket, text): text for text in (b"one", b"two" * 100_000, b"three")}
+    assert len(data) == 3
+    for version, text in data.items():
+        assert body(s3, bucket, "k", VersionId=version) == text
+    assert body(s3, bucket, "k") == b"three"
+
+
+def test_an_object_from_before_versioning_is_the_version_null(s3, bucket):
+    assert put_version(s3, bucket, b"old") is None
+    versioned(s3, bucket)
+    assert s3.head_object(Bucket=bucket, Key="k")["VersionId"] == "null"
+    put_version(s3, bucket, b"new")
+    assert body(s3, bucket, "k", VersionId="null") == b"old"
+
+
+def test_a_delete_in_a_versioned_bucket_leaves_a_marker_and_keeps_the_data(s3, bucket):
+    versioned(s3, bucket)
+    version = put_version(s3, bucket, b"data")
+    deleted = s3.delete_object(Bucket=bucket, Key="k")
+    assert deleted["DeleteMarker"] is True
+    assert refused(s3.get_object, Bucket=bucket, Key="k") == (404, "NoSuchKey")
+    marker = {"Bucket": bucket, "Key": "k", "VersionId": deleted["VersionId"]}
+    assert refused(s3.get_object, **marker) == (405, "MethodNotAllowed")
+    assert keys(s3, bucket) == []
+    assert body(s3, bucket, "k", VersionId=version) == b"data"
+    s3.delete_object(**marker)
+    assert body(s3, bucket, "k") == b"data"
+
+
+def test_a_delete_by_version_id_is_for_good(s3, bucket):
+    versioned(s3, bucket)
+    first, second = (put_version(s3, bucket, text) for text in (b"1", b"2"))
+    s3.delete_object(Bucket=bucket, Key="k", VersionId=second)
+    assert body(s3, bucket, "k") == b"1"
+    gone = {"Key": "k", "VersionId": second}
+    assert refused(s3.get_object, Bucket=bucket, **gone) == (404, "NoSuchVersion")
+    s3.delete_object(Bucket=bucket, **gone)
+    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [gone, {"Key": "k", "VersionId": first}]})
+    assert [error["Code"] for error in answer["Errors"]] == ["NoSuchVersion"]
+    assert versions(s3, bucket) == []
+
+
+def test_suspended_versioning_writes_and_deletes_the_version_null_only(s3, bucket):
+    versioned(s3, bucket)
+    kept = put_version(s3, bucket, b"kept")
+    versioned(s3, bucket, "Suspended")
+    for text in (b"null", b"null again"):
+        assert put_version(s3, bucket, text) is None
+    assert versions(s3, bucket) == [("null", True, False), (kept, False, False)]
+    deleted = s3.delete_object(Bucket=bucket, Key="k")
+    assert (deleted["VersionId"], deleted["DeleteMarker"]) == ("null", True)
+    assert versions(s3, bucket) == [(kept, False, False), ("null", True, True)]
+    assert body(s3, bucket, "k", VersionId=kept) == b"kept"
+
+
+def test_an_old_version_is_restored_by_a_copy_onto_its_key(s3, bucket):
+    versioned(s3, bucket)
+    old = put_version(s3, bucket, b"old")
+    put_version(s3, bucket, b"new")
+    source = {"Bucket": bucket, "Key": "k", "VersionId": old}
+    copied = s3.copy_object(Bucket=bucket, Key="k", CopySource=source)
+    assert copied["CopySourceVersionId"] == old
+    assert body(s3, bucket, "k") == b"old"
+    assert len(versions(s3, bucket)) == 3
+
+
+def test_versions_are_listed_by_key_and_the_newest_first(s3, bucket):
+    versioned(s3, bucket)
+    ids = [put_version(s3, bucket, b"%d" % number) for number in range(5)]
+    s3.put_object(Bucket=bucket, Key="l", Body=b"x")
+    listed = []
+    for page in s3.get_paginator("list_object_versions").paginate(
+        Bucket=bucket, PaginationConfig={"PageSize": 2}
+    ):
+        listed += [(e["Key"], e["VersionId"], e["IsLatest"]) for e in page["Versions"]]
+    assert listed[:5] == [("k", version, version == ids[-1]) for version in reversed(ids)]
+    assert listed[5][0] == "l" and listed[5][2]
+
+
+def test_a_conditional_delete_looks_at_the_current_version(s3, bucket):
+    versioned(s3, bucket)
+    old = s3.put_object(Bucket=bucket, Key="k", Body=b"old")
+    new = s3.put_object(Bucket=bucket, Key="k", Body=b"new")
+    target = {"Bucket": bucket, "Key": "k"}
+    for options in ({}, {"VersionId": old["VersionId"]}):
+        answer = refused(s3.delete_object, **target, **options, IfMatch=old["ETag"])
+        assert answer == (412, "PreconditionFailed")
+    assert s3.delete_object(**target, IfMatch=new["ETag"])["DeleteMarker"]
+    assert refused(s3.delete_object, **target, IfMatch="*")[0] == 412
+
+
 # -- buckets
 
 
@@ -687,9 +798,6 @@ def test_a_form_stores_its_file_when_its_policy_allows_it(server, bucket):
 
 
 def test_an_operation_that_is_not_there_says_notimplemented(s3, bucket):
-    status = {"Status": "Enabled"}
-    versioning = refused(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=status)
-    assert versioning == (501, "NotImplemented")
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     policy = {"Bucket": bucket, "Policy": "{}"}
     assert refused(s3.put_bucket_policy, **policy) == (501, "NotImplemented")

@@ -8,6 +8,7 @@ mod bucket_tagging;
 mod cors;
 mod fixed;
 mod object_tagging;
+mod versioning;
 mod website;
 
 use http::header::{self, HeaderValue};
@@ -20,6 +21,7 @@ use crate::convert::bucket_name;
 use crate::digests;
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
+use crate::ops::list_versions;
 use crate::response::{FrontBody, text_body};
 use crate::route::Operation;
 use crate::target::Target;
@@ -38,7 +40,7 @@ pub struct Call<'a> {
 }
 
 /// What an operation answers.
-type Answer = Result<Response<FrontBody>>;
+pub(crate) type Answer = Result<Response<FrontBody>>;
 
 /// Answers the request, if it is for a configuration.
 pub async fn answer(call: &Call<'_>) -> Option<Answer> {
@@ -47,6 +49,9 @@ pub async fn answer(call: &Call<'_>) -> Option<Answer> {
         O::GetObjectTagging => object_tagging::get(call).await,
         O::PutObjectTagging => object_tagging::put(call).await,
         O::DeleteObjectTagging => object_tagging::delete(call).await,
+        O::GetBucketVersioning => versioning::get(call).await,
+        O::PutBucketVersioning => versioning::put(call).await,
+        O::ListObjectVersions => list_versions::run(call).await,
         O::GetBucketTagging => bucket_tagging::get(call).await,
         O::PutBucketTagging => bucket_tagging::put(call).await,
         O::DeleteBucketTagging => call.delete_config::<Tags>().await,
@@ -62,7 +67,7 @@ pub async fn answer(call: &Call<'_>) -> Option<Answer> {
 }
 
 impl Call<'_> {
-    fn bucket(&self) -> Result<BucketName> {
+    pub(crate) fn bucket(&self) -> Result<BucketName> {
         bucket_name(self.target.bucket.clone().unwrap_or_default())
     }
 

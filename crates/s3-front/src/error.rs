@@ -259,6 +259,7 @@ const fn code_of(error: &Error) -> (StatusCode, &'static str) {
         Error::BucketAlreadyOwnedByYou => (S::CONFLICT, "BucketAlreadyOwnedByYou"),
         Error::BucketNotEmpty => (S::CONFLICT, "BucketNotEmpty"),
         Error::OperationAborted => (S::CONFLICT, "OperationAborted"),
+        Error::InvalidBucketState { .. } => (S::CONFLICT, "InvalidBucketState"),
         Error::PreconditionFailed { .. } => (S::PRECONDITION_FAILED, "PreconditionFailed"),
         Error::ConditionalRequestConflict { .. } => (S::CONFLICT, "ConditionalRequestConflict"),
         Error::NotModified { .. } => (S::NOT_MODIFIED, "NotModified"),

@@ -80,10 +80,6 @@ connect! {
     get_object_acl: GetObjectAclInput => GetObjectAclOutput in ops::acl::get_object;
     put_object_acl: PutObjectAclInput => PutObjectAclOutput in ops::acl::put_object;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput in ops::bucket::location;
-    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput
-        in ops::bucket::versioning;
-    list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput
-        in ops::list_versions::run;
     get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput
         in ops::object_attributes::run;
     list_objects: ListObjectsInput => ListObjectsOutput in ops::list_objects::v1;

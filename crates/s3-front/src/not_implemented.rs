@@ -24,7 +24,6 @@ macro_rules! refused {
 }
 
 refused! {
-    "PUT" Bucket "versioning" "PutBucketVersioning";
     "PUT" Bucket "policy" "PutBucketPolicy";
     "PUT" Bucket "lifecycle" "PutBucketLifecycleConfiguration";
     "PUT" Bucket "replication" "PutBucketReplication";

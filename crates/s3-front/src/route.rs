@@ -30,7 +30,8 @@ macro_rules! operations {
 }
 
 operations! {
-    ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation, GetBucketVersioning,
+    ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation,
+    GetBucketVersioning, PutBucketVersioning,
     GetBucketAcl, PutBucketAcl, GetObjectAcl, PutObjectAcl,
     ListObjects, ListObjectsV2, ListObjectVersions, ListMultipartUploads, DeleteObjects,
     PutObject, CopyObject, GetObject, HeadObject, GetObjectAttributes, DeleteObject,
@@ -89,7 +90,6 @@ impl Operation {
             Self::GetBucketAcl | Self::PutBucketAcl => &["acl"],
             Self::GetObjectAcl | Self::PutObjectAcl => &["acl", "versionId"],
             Self::GetBucketLocation => &["location"],
-            Self::GetBucketVersioning => &["versioning"],
             Self::ListObjects => &["prefix", "delimiter", "encoding-type", "max-keys", "marker"],
             Self::ListObjectsV2 => &[
                 "list-type",
@@ -100,15 +100,6 @@ impl Operation {
                 "continuation-token",
                 "start-after",
                 "fetch-owner",
-            ],
-            Self::ListObjectVersions => &[
-                "versions",
-                "prefix",
-                "delimiter",
-                "encoding-type",
-                "max-keys",
-                "key-marker",
-                "version-id-marker",
             ],
             Self::GetObjectAttributes => &["attributes", "versionId"],
             Self::ListMultipartUploads => &[
@@ -215,9 +206,7 @@ fn candidate(
         ("GET", Level::Object) if has("acl") => O::GetObjectAcl,
         ("PUT", Level::Object) if has("acl") => O::PutObjectAcl,
         ("GET", Level::Bucket) if has("location") => O::GetBucketLocation,
-        ("GET", Level::Bucket) if has("versioning") => O::GetBucketVersioning,
         ("GET", Level::Bucket) if has("uploads") => O::ListMultipartUploads,
-        ("GET", Level::Bucket) if has("versions") => O::ListObjectVersions,
         ("GET", Level::Bucket) => match target.parameter("list-type") {
             Some("2") => O::ListObjectsV2,
             Some(value) => {
@@ -303,6 +292,7 @@ mod tests {
             ("DELETE", "/b", false, "DeleteBucket"),
             ("GET", "/b?location", false, "GetBucketLocation"),
             ("GET", "/b?versioning", false, "GetBucketVersioning"),
+            ("PUT", "/b?versioning", false, "PutBucketVersioning"),
             ("GET", "/b?acl", false, "GetBucketAcl"),
             ("PUT", "/b?acl", false, "PutBucketAcl"),
             ("GET", "/b/k?acl", false, "GetObjectAcl"),
@@ -346,7 +336,6 @@ mod tests {
             ("PUT", "/b/k?renameObject", "NotImplemented"),
             ("PUT", "/b/k?retention", "NotImplemented"),
             ("PUT", "/b?object-lock", "NotImplemented"),
-            ("PUT", "/b?versioning", "NotImplemented"),
             ("PUT", "/b?policy", "NotImplemented"),
             ("DELETE", "/b/k?acl", "NotImplemented"),
             ("PUT", "/b/k?acl&tagging", "NotImplemented"),

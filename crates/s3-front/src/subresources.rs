@@ -2,7 +2,8 @@
 //!
 //! One table: method, level, sub-resource, operation, and the other parameters it takes. These
 //! operations are answered in `config` and not through `s3s`, whose reader skips elements it
-//! does not know.
+//! does not know. The list of versions is here because its entries are of two kinds in one order,
+//! which `s3s` would write one kind after the other.
 
 use http::Method;
 
@@ -42,6 +43,10 @@ table! {
     "GET" Object "tagging" GetObjectTagging ["versionId"];
     "PUT" Object "tagging" PutObjectTagging ["versionId"];
     "DELETE" Object "tagging" DeleteObjectTagging ["versionId"];
+    "GET" Bucket "versioning" GetBucketVersioning;
+    "PUT" Bucket "versioning" PutBucketVersioning;
+    "GET" Bucket "versions" ListObjectVersions ["prefix", "delimiter", "encoding-type", "max-keys",
+        "key-marker", "version-id-marker"];
     "GET" Bucket "tagging" GetBucketTagging;
     "PUT" Bucket "tagging" PutBucketTagging;
     "DELETE" Bucket "tagging" DeleteBucketTagging;

@@ -240,6 +240,23 @@ impl Document {
         }
     }
 
+    /// Writes an element whose text may have characters that no XML holds: whoever sends the document
+    /// passes it through [`crate::xml_answer`].
+    #[must_use]
+    pub fn element_of_key(mut self, name: &str, text: &str) -> Self {
+        let _ = write!(self.text, "<{name}>");
+        for character in text.chars() {
+            match character {
+                '<' => self.text.push_str("&lt;"),
+                '>' => self.text.push_str("&gt;"),
+                '&' => self.text.push_str("&amp;"),
+                character => self.text.push(character),
+            }
+        }
+        let _ = write!(self.text, "</{name}>");
+        self
+    }
+
     /// Writes one element for each text.
     #[must_use]
     pub fn each<'a>(self, name: &str, texts: impl IntoIterator<Item = &'a String>) -> Self {

@@ -503,7 +503,6 @@ async fn what_protects_is_never_accepted_and_ignored() {
         "replication",
         "encryption",
         "object-lock",
-        "versioning",
     ] {
         let answer = world
             .send(put(&format!("/bucket?{query}"), "<A/>").signed())

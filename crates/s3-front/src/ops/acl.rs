@@ -2,7 +2,7 @@
 
 use s3s::S3Response;
 use s3s::dto::*;
-use strongroom_objects::GetObject;
+use strongroom_objects::{Error, GetObject};
 
 use super::{Answer, display_name, wire_owner};
 use crate::acl;
@@ -71,8 +71,17 @@ pub async fn put_object(
 async fn find(front: &S3Front, bucket: String, key: String, version: Option<&str>) -> Result<()> {
     let mut request = GetObject::new(bucket_name(bucket)?, object_key(key)?);
     request.version_id = version_id(version)?;
-    front.objects.head_object(request).await?;
-    Ok(())
+    match front.objects.head_object(request.clone()).await {
+        // By its id a marker is answered as VE21 wants it; a read of it says NoSuchKey.
+        Err(Error::NoSuchKey {
+            delete_marker: Some(marker),
+        }) => {
+            request.version_id = Some(marker);
+            front.objects.head_object(request).await?;
+            Ok(())
+        }
+        found => Ok(found.map(drop)?),
+    }
 }
 
 /// The list comes in headers, which were checked before, or as a document.

@@ -1,4 +1,4 @@
-//! HeadBucket, DeleteBucket, GetBucketLocation, GetBucketVersioning.
+//! HeadBucket, DeleteBucket, GetBucketLocation.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::S3Response;
@@ -55,17 +55,4 @@ pub async fn location(
     Ok(S3Response::new(GetBucketLocationOutput {
         location_constraint: region.map(BucketLocationConstraint::from),
     }))
-}
-
-/// GetBucketVersioning: a bucket that was never versioned has an empty document (VE01).
-pub async fn versioning(
-    front: &S3Front,
-    _context: &ContextRef,
-    input: GetBucketVersioningInput,
-) -> Answer<GetBucketVersioningOutput> {
-    front
-        .objects
-        .head_bucket(&bucket_name(input.bucket)?)
-        .await?;
-    Ok(S3Response::new(GetBucketVersioningOutput::default()))
 }

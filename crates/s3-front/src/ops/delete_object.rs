@@ -7,7 +7,7 @@ use s3s::dto::{
 };
 use strongroom_objects::{
     DELETE_KEYS_MAX, DeleteKey, DeleteObject, DeleteObjectOutput as Deleted, DeleteObjects,
-    ETagMatch,
+    ETagMatch, Error,
 };
 
 use super::Answer;
@@ -95,7 +95,9 @@ fn delete_key(identifier: &ObjectIdentifier) -> Result<DeleteKey> {
     });
     Ok(DeleteKey {
         key: object_key(identifier.key.clone())?,
-        version_id: version_id(identifier.version_id.as_deref())?,
+        // VE15: a malformed id is that of no version.
+        version_id: version_id(identifier.version_id.as_deref())
+            .map_err(|_| Error::NoSuchVersion)?,
         if_match,
     })
 }

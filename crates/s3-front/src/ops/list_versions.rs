@@ -1,109 +1,151 @@
-//! ListObjectVersions of a bucket that was never versioned: each object is its own null version
-//! (VE28), so the list is that of the objects.
+//! ListObjectVersions: versions and delete markers in one order (VE25).
 
-use s3s::S3Response;
-use s3s::dto::{
-    ChecksumAlgorithm, ChecksumType, ListObjectVersionsInput, ListObjectVersionsOutput,
-    ObjectVersion, ObjectVersionStorageClass,
-};
-use strongroom_objects::{ListObjects, ListStart, ListedObject};
+use bytes::Bytes;
+use http::Response;
+use http::header::{self, HeaderValue};
+use s3s::dto::EncodingType;
+use strongroom_objects::{ListVersions, ListVersionsOutput, ListedContent, ListedVersion};
+use strongroom_types::VersionId;
 
-use super::list_objects::{prefixes, shown_max};
-use super::{Answer, KeyEncoding, wire_owner};
-use crate::context::{ContextRef, RequestContext};
-use crate::convert::{bucket_name, page_size, version_id, wire_etag, wire_size};
-use crate::error::FrontError;
-use crate::front::S3Front;
-use crate::time_format::wire;
-
-/// The one version id of such a bucket.
-const NULL: &str = "null";
+use super::list_objects::shown_max;
+use super::{KeyEncoding, given, wire_owner};
+use crate::config::{Answer, Call};
+use crate::context::RequestContext;
+use crate::convert::{page_size, version_id};
+use crate::error::{FrontError, Result};
+use crate::response::FrontBody;
+use crate::route::Operation;
+use crate::time_format::document_date;
+use crate::xml::Document;
+use crate::xml_answer::as_s3_has_it;
 
 /// ListObjectVersions.
-pub async fn run(
-    front: &S3Front,
-    context: &ContextRef,
-    input: ListObjectVersionsInput,
-) -> Answer<ListObjectVersionsOutput> {
-    let encoding = KeyEncoding::new(input.encoding_type.as_ref())?;
-    let keys_max = page_size("max-keys", input.max_keys)?;
-    let key_marker = input.key_marker.clone().unwrap_or_default();
-    if let Some(marker) = &input.version_id_marker {
-        check_version_id_marker(marker, &key_marker)?;
-    }
-    let start = if key_marker.is_empty() {
-        ListStart::Beginning
-    } else {
-        // A key has one version, so after it and after its version is the same.
-        ListStart::After(key_marker.clone())
-    };
-    let request = ListObjects {
-        bucket: bucket_name(input.bucket.clone())?,
-        prefix: input.prefix.clone().unwrap_or_default(),
-        delimiter: input.delimiter.clone(),
-        start,
+pub async fn run(call: &Call<'_>) -> Answer {
+    let parameter = |name: &str| call.target.parameter(name).map(str::to_owned);
+    let encoding = parameter("encoding-type").map(EncodingType::from);
+    let encoding = KeyEncoding::new(encoding.as_ref())?;
+    let keys_max = keys_max(parameter("max-keys").as_deref())?;
+    let key_marker = parameter("key-marker").unwrap_or_default();
+    let marker = parameter("version-id-marker");
+    let bucket = call.bucket()?;
+    let prefix = parameter("prefix").unwrap_or_default();
+    let delimiter = given(parameter("delimiter"));
+    let request = ListVersions {
+        bucket: bucket.clone(),
+        prefix: prefix.clone(),
+        delimiter: delimiter.clone(),
+        key_marker: key_marker.clone(),
+        version_id_marker: version_id_marker(marker.as_deref(), &key_marker)?,
         keys_max,
     };
-    let page = front.objects.list_objects(request).await?;
-    let truncated = page.truncated();
-    let last = page.objects.last().map(|object| object.key.as_str());
-    let next_version = page
-        .next_marker
-        .as_deref()
-        .filter(|next| last == Some(next));
-    let next_version = next_version.map(|_| NULL.to_owned());
-    let text = |text: Option<String>| text.map(|text| encoding.write(&text));
-    let versions = page.objects.into_iter();
-    Ok(S3Response::new(ListObjectVersionsOutput {
-        name: Some(input.bucket),
-        prefix: Some(encoding.write(&input.prefix.unwrap_or_default())),
-        key_marker: Some(encoding.write(&key_marker)),
-        version_id_marker: Some(input.version_id_marker.unwrap_or_default()),
-        max_keys: Some(shown_max(keys_max)),
-        is_truncated: Some(truncated),
-        next_key_marker: text(page.next_marker),
-        next_version_id_marker: next_version,
-        versions: Some(
-            versions
-                .map(|object| version(context, object, encoding))
-                .collect(),
-        ),
-        common_prefixes: Some(prefixes(page.common_prefixes, encoding)),
-        delimiter: text(input.delimiter),
-        encoding_type: encoding.wire(),
-        ..ListObjectVersionsOutput::default()
-    }))
+    let page = call.front.objects.list_versions(request).await?;
+    let head = Document::new("ListVersionsResult")
+        .element("Name", bucket.as_str())
+        .element_of_key("Prefix", &encoding.write(&prefix))
+        .element_of_key("KeyMarker", &encoding.write(&key_marker))
+        .element("VersionIdMarker", marker.as_deref().unwrap_or(""))
+        .element("MaxKeys", &shown_max(keys_max).to_string());
+    let head = match &delimiter {
+        Some(delimiter) => head.element_of_key("Delimiter", &encoding.write(delimiter)),
+        None => head,
+    };
+    let kind = encoding.wire().map(|kind| kind.as_str().to_owned());
+    let head = head.optional("EncodingType", kind.as_deref());
+    Ok(answer(write(head, page, call.context, encoding)))
 }
 
-/// VE27.
-fn check_version_id_marker(marker: &str, key_marker: &str) -> Result<(), FrontError> {
+fn answer(document: Document) -> Response<FrontBody> {
+    let document = Bytes::from(document.finish());
+    let document = as_s3_has_it(Operation::ListObjectVersions, document);
+    let mut response = Response::new(FrontBody::new(s3s::Body::from(document)));
+    let xml = HeaderValue::from_static("application/xml");
+    response.headers_mut().insert(header::CONTENT_TYPE, xml);
+    response
+}
+
+fn keys_max(text: Option<&str>) -> Result<u32> {
+    let name = "max-keys";
+    let parse = |text: &str| {
+        text.parse::<i32>().map_err(|_| {
+            let message = "provided value is not an integer or not within integer range";
+            FrontError::invalid_argument(name, text, message)
+        })
+    };
+    page_size(name, text.map(parse).transpose()?)
+}
+
+/// VE27. An empty one is none.
+fn version_id_marker(marker: Option<&str>, key_marker: &str) -> Result<Option<VersionId>> {
+    let Some(marker) = marker else {
+        return Ok(None);
+    };
     let name = "version-id-marker";
-    let invalid = |message: &str| Err(FrontError::invalid_argument(name, marker, message));
+    let invalid = |message: &str| FrontError::invalid_argument(name, marker, message);
     if key_marker.is_empty() {
-        return invalid("a version-id marker cannot be specified without a key marker");
+        let message = "a version-id marker cannot be specified without a key marker";
+        return Err(invalid(message));
     }
-    if !marker.is_empty() && version_id(Some(marker)).is_err() {
-        return invalid("invalid version id specified");
-    }
-    Ok(())
+    version_id(Some(marker).filter(|marker| !marker.is_empty()))
+        .map_err(|_| invalid("invalid version id specified"))
 }
 
-fn version(context: &RequestContext, object: ListedObject, encoding: KeyEncoding) -> ObjectVersion {
-    ObjectVersion {
-        checksum_algorithm: object
-            .checksum_algorithm
-            .map(|algorithm| vec![ChecksumAlgorithm::from_static(algorithm.name())]),
-        checksum_type: object
-            .checksum_type
-            .map(|kind| ChecksumType::from_static(kind.name())),
-        e_tag: Some(wire_etag(object.etag)),
-        is_latest: Some(true),
-        key: Some(encoding.write(object.key.as_str())),
-        last_modified: Some(wire(object.last_modified)),
-        owner: Some(wire_owner(context, &object.owner)),
-        restore_status: None,
-        size: Some(wire_size(object.size)),
-        storage_class: Some(ObjectVersionStorageClass::from(object.storage_class)),
-        version_id: Some(NULL.to_owned()),
+fn write(
+    mut out: Document,
+    page: ListVersionsOutput,
+    context: &RequestContext,
+    encoding: KeyEncoding,
+) -> Document {
+    let truncated = page.next.is_some();
+    out = out.element("IsTruncated", bool_text(truncated));
+    if let Some((key, version)) = page.next {
+        out = out.element_of_key("NextKeyMarker", &encoding.write(&key));
+        let version = version.map(|id| id.to_string());
+        out = out.optional("NextVersionIdMarker", version.as_deref());
     }
+    for version in &page.versions {
+        out = entry(out, version, context, encoding);
+    }
+    for prefix in &page.common_prefixes {
+        out = out
+            .open("CommonPrefixes")
+            .element_of_key("Prefix", &encoding.write(prefix))
+            .close();
+    }
+    out
+}
+
+fn entry(
+    out: Document,
+    version: &ListedVersion,
+    context: &RequestContext,
+    encoding: KeyEncoding,
+) -> Document {
+    let out = match &version.object {
+        Some(object) => content(out.open("Version"), object),
+        None => out.open("DeleteMarker"),
+    };
+    let owner = wire_owner(context, &version.owner);
+    out.element_of_key("Key", &encoding.write(version.key.as_str()))
+        .element("VersionId", &version.version_id.to_string())
+        .element("IsLatest", bool_text(version.is_latest))
+        .element("LastModified", &document_date(version.last_modified))
+        .open("Owner")
+        .optional("DisplayName", owner.display_name.as_deref())
+        .optional("ID", owner.id.as_deref())
+        .close()
+        .close()
+}
+
+fn content(out: Document, object: &ListedContent) -> Document {
+    let algorithm = object.checksum_algorithm.map(|algorithm| algorithm.name());
+    let kind = object.checksum_type.map(|kind| kind.name());
+    out.element("ETag", &object.etag.quoted())
+        .element("Size", &object.size.to_string())
+        .element("StorageClass", &object.storage_class)
+        .optional("ChecksumAlgorithm", algorithm)
+        .optional("ChecksumType", kind)
+}
+
+const fn bool_text(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
 }

@@ -31,6 +31,9 @@ pub fn request(operation: Operation) -> Option<Call> {
 /// A document that is accepted.
 pub fn document(subresource: &str) -> &'static str {
     match subresource {
+        "versioning" => {
+            "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+        }
         "tagging" => "<Tagging><TagSet/></Tagging>",
         "cors" => {
             "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod>\
