@@ -1,6 +1,7 @@
 //! S3 clients without a socket: requests to the domain, and short workloads that mark what they
 //! were told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,12 +9,31 @@ use futures::TryStreamExt;
 use strongroom_base::{ManualClock, Random, SeededRandom};
 use strongroom_objects::*;
 use strongroom_sim::SimWorld;
-use strongroom_types::{BucketName, ObjectKey, Owner, PartNumber};
+use strongroom_types::{BucketName, ObjectKey, Owner, PartNumber, VersionId};
 
 use crate::ledger::{Piece, State, Told};
 
 pub fn bucket() -> BucketName {
     BucketName::new("replay").unwrap()
+}
+
+/// A bucket that keeps versions. Its keys are in the ledger beside those of the other, each with all
+/// its versions as one state, newest first.
+fn versions_bucket() -> BucketName {
+    BucketName::new("replay-versions").unwrap()
+}
+
+/// How the keys of that bucket begin.
+const VERSIONED: &str = "v/";
+
+/// Stands for a delete marker in a state.
+const MARKER: Piece = Piece { id: 0, size: 7 };
+
+fn bucket_of(key: &str) -> BucketName {
+    match key.starts_with(VERSIONED) {
+        true => versions_bucket(),
+        false => bucket(),
+    }
 }
 
 pub fn object_key(key: &str) -> ObjectKey {
@@ -31,21 +51,32 @@ fn content_of(bytes: Bytes) -> Content {
     Content::new(Box::pin(futures::stream::iter(pieces)), size)
 }
 
+/// Makes the buckets; the one without versions last, so that the other is there with it.
 pub async fn make_bucket(objects: &Objects) -> Result<()> {
-    let owner = Owner::new("replay").unwrap();
-    let bucket = bucket();
-    objects
-        .create_bucket(CreateBucket {
+    let make = |bucket: BucketName| {
+        objects.create_bucket(CreateBucket {
             bucket,
-            owner,
+            owner: Owner::new("replay").unwrap(),
             tags: Default::default(),
         })
-        .await
+    };
+    match make(versions_bucket()).await {
+        Ok(()) | Err(Error::BucketAlreadyOwnedByYou) => {}
+        Err(error) => return Err(error),
+    }
+    objects
+        .put_bucket_versioning(&versions_bucket(), Versioning::Enabled)
+        .await?;
+    make(bucket()).await
 }
 
 pub async fn put(objects: &Objects, key: &str, piece: Piece) -> Result<()> {
+    put_version(objects, key, piece).await.map(drop)
+}
+
+async fn put_version(objects: &Objects, key: &str, piece: Piece) -> Result<Option<VersionId>> {
     let request = PutObject {
-        bucket: bucket(),
+        bucket: bucket_of(key),
         key: object_key(key),
         content: content_of(piece.bytes()),
         headers: ObjectHeaders::default(),
@@ -53,22 +84,58 @@ pub async fn put(objects: &Objects, key: &str, piece: Piece) -> Result<()> {
         tags: Default::default(),
         conditions: WriteConditions::default(),
     };
-    objects.put_object(request).await.map(drop)
+    let put = objects.put_object(request).await?;
+    Ok(put.version_id)
 }
 
-async fn delete(objects: &Objects, key: &str) -> Result<()> {
+async fn delete(
+    objects: &Objects,
+    key: &str,
+    version_id: Option<VersionId>,
+) -> Result<Option<VersionId>> {
     let request = DeleteObject {
-        bucket: bucket(),
+        bucket: bucket_of(key),
         key: object_key(key),
-        version_id: None,
+        version_id,
         if_match: None,
     };
-    objects.delete_object(request).await.map(drop)
+    let deleted = objects.delete_object(request).await?;
+    Ok(deleted.version_id)
 }
 
-/// The object's bytes and ETag; none when there is no object.
+/// The object's bytes and ETag; none when there is no object. Of a key that keeps versions, all of
+/// them together.
 pub async fn get(objects: &Objects, key: &str) -> Result<Option<(Vec<u8>, String)>> {
-    let request = GetObject::new(bucket(), object_key(key));
+    if key.starts_with(VERSIONED) {
+        return get_versions(objects, key).await;
+    }
+    get_version(objects, key, None).await
+}
+
+async fn get_versions(objects: &Objects, key: &str) -> Result<Option<(Vec<u8>, String)>> {
+    let all = list_versions(objects, key).await?;
+    let (mut bytes, mut etags) = (Vec::new(), String::new());
+    for version in all.iter().filter(|version| version.key.as_str() == key) {
+        if version.object.is_none() {
+            bytes.extend_from_slice(&MARKER.bytes());
+            etags.push_str("marker");
+            continue;
+        }
+        let found = get_version(objects, key, Some(version.version_id)).await?;
+        let (content, etag) = found.ok_or(Error::NoSuchVersion)?;
+        bytes.extend(content);
+        etags.push_str(&etag);
+    }
+    Ok((!etags.is_empty()).then_some((bytes, etags)))
+}
+
+async fn get_version(
+    objects: &Objects,
+    key: &str,
+    version_id: Option<VersionId>,
+) -> Result<Option<(Vec<u8>, String)>> {
+    let mut request = GetObject::new(bucket_of(key), object_key(key));
+    request.version_id = version_id;
     let answer = match objects.get_object(request).await {
         Err(Error::NoSuchKey { .. }) => return Ok(None),
         other => other?,
@@ -85,8 +152,54 @@ pub async fn get(objects: &Objects, key: &str) -> Result<Option<(Vec<u8>, String
     Ok(Some((pieces.concat(), etag)))
 }
 
-/// Key, size and ETag of every object, through pages of a few.
+/// Every version of the keys that start so, through pages of a few. Exactly one of a key is current.
+async fn list_versions(objects: &Objects, prefix: &str) -> Result<Vec<ListedVersion>> {
+    let mut found: Vec<ListedVersion> = Vec::new();
+    let mut next = Some((String::new(), None));
+    while let Some((key_marker, version_id_marker)) = next {
+        let request = ListVersions {
+            bucket: versions_bucket(),
+            prefix: prefix.to_owned(),
+            delimiter: None,
+            key_marker,
+            version_id_marker,
+            keys_max: 5,
+        };
+        let page = objects.list_versions(request).await?;
+        for version in page.versions {
+            let is_first = found.last().is_none_or(|last| last.key != version.key);
+            if version.is_latest != is_first {
+                let message = format!("{} has no one current version", version.key);
+                return Err(Error::Corrupt { message });
+            }
+            found.push(version);
+        }
+        next = page.next;
+    }
+    Ok(found)
+}
+
+/// Key, size and ETag of every object, and of every key that keeps versions those of all together.
 pub async fn list(objects: &Objects) -> Result<Vec<(String, u64, String)>> {
+    let mut found = list_objects(objects).await?;
+    for version in list_versions(objects, VERSIONED).await? {
+        let (size, etag) = match &version.object {
+            Some(object) => (object.size, object.etag.quoted()),
+            None => (MARKER.size as u64, "marker".to_owned()),
+        };
+        match found.last_mut() {
+            Some(last) if last.0 == version.key.as_str() => {
+                last.1 += size;
+                last.2.push_str(&etag);
+            }
+            _ => found.push((version.key.as_str().to_owned(), size, etag)),
+        }
+    }
+    Ok(found)
+}
+
+/// Key, size and ETag of every object, through pages of a few.
+async fn list_objects(objects: &Objects) -> Result<Vec<(String, u64, String)>> {
     let mut found = Vec::new();
     let mut start = ListStart::Beginning;
     loop {
@@ -180,6 +293,10 @@ pub struct Client {
     random: SeededRandom,
     /// Numbers pieces, so that no two have the same bytes.
     next_piece: u64,
+    /// Names the keys that keep versions: what they have is known to this client from its answers.
+    generation: String,
+    /// Of each of them the versions, newest first.
+    versions: BTreeMap<String, Vec<(VersionId, Piece)>>,
 }
 
 /// Keys per client: few, so that they are overwritten and deleted.
@@ -200,6 +317,8 @@ impl Client {
             clock: Arc::clone(clock),
             random: SeededRandom::new(world.seed() ^ (number << 32) ^ (round << 48)),
             next_piece: number << 32 | round << 24,
+            generation: format!("{round}"),
+            versions: BTreeMap::new(),
         }
     }
 
@@ -218,7 +337,7 @@ impl Client {
         for _ in 0..count {
             self.clock.advance(std::time::Duration::from_millis(7));
             let key = format!("client-{}/{}", self.number, self.below(KEY_COUNT));
-            match self.below(20) {
+            match self.below(24) {
                 0..=8 => {
                     let piece = self.small();
                     self.put(key, piece).await;
@@ -228,6 +347,11 @@ impl Client {
                     self.put(key, piece).await;
                 }
                 13..=16 => self.delete(key).await,
+                20.. => {
+                    for _ in 0..3 {
+                        self.change_versions().await;
+                    }
+                }
                 _ => self.upload(key).await,
             }
         }
@@ -270,8 +394,44 @@ impl Client {
 
     async fn delete(&mut self, key: String) {
         self.begin(&key, None);
-        let result = delete(&self.objects, &key).await;
-        self.end(key, result);
+        let result = delete(&self.objects, &key, None).await;
+        self.end(key, result.map(drop));
+    }
+
+    /// Adds a version or a delete marker to a key that keeps them, or removes one for good.
+    async fn change_versions(&mut self) {
+        let (client, generation) = (self.number, &self.generation);
+        let key = format!("{VERSIONED}client-{client}/{generation}/{}", self.below(2));
+        let mut versions = self.versions.remove(&key).unwrap_or_default();
+        let choice = self.below(6);
+        let added = match choice {
+            0 | 1 => Some(self.small()),
+            2 => Some(self.large()),
+            3 => Some(MARKER),
+            _ if versions.is_empty() => Some(self.small()),
+            _ => None,
+        };
+        let removed = added.is_none().then(|| {
+            let index = self.below(versions.len() as u64) as usize;
+            versions.remove(index).0
+        });
+        let pieces = added
+            .into_iter()
+            .chain(versions.iter().map(|(_, piece)| *piece));
+        let after: Vec<Piece> = pieces.collect();
+        self.begin(&key, (!after.is_empty()).then_some(after));
+        let result = match added {
+            None | Some(MARKER) => delete(&self.objects, &key, removed).await,
+            Some(piece) => put_version(&self.objects, &key, piece).await,
+        };
+        match (&result, added) {
+            (Ok(id), Some(piece)) => versions.insert(0, (id.expect("an id is shown"), piece)),
+            (Ok(_), None) => {}
+            // What the key has is not known any more.
+            (Err(_), _) => self.generation.push('+'),
+        }
+        self.versions.insert(key.clone(), versions);
+        self.end(key, result.map(drop));
     }
 
     /// Opens an upload, sends its parts, one of them twice, then completes it, aborts it or leaves it.

@@ -27,7 +27,8 @@ impl Piece {
     }
 }
 
-/// An object: one piece, or the parts of an upload. `None` is no object.
+/// An object: one piece, or the parts of an upload; or all versions of a key, newest first. `None` is no
+/// object.
 pub type State = Option<Vec<Piece>>;
 
 pub fn content(pieces: &[Piece]) -> Vec<u8> {
