@@ -5,6 +5,8 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
+from test_admin import strongroom
+
 from harness.content import MIB, content, digest
 
 PART_SIZE = 5 * MIB
@@ -264,6 +266,17 @@ def test_hundreds_of_versions_of_one_key_are_deleted_at_once_and_the_bucket_afte
     assert len(answer["Deleted"]) == 301 and "Errors" not in answer
     assert [e["DeleteMarkerVersionId"] for e in answer["Deleted"] if e.get("DeleteMarker")] == [markers[0][1]]
     s3.delete_bucket(Bucket=versioned)
+
+
+def test_the_place_of_a_version_is_told_by_its_id(server, s3, versioned):
+    sizes = [10, 100_000]
+    ids = [s3.put_object(Bucket=versioned, Key="k", Body=b"x" * size)["VersionId"] for size in sizes]
+    s3.delete_object(Bucket=versioned, Key="k")
+    for version, size in zip(ids, sizes):
+        found = strongroom(server, "where", f"s3://{versioned}/k", "--version-id", version, "--json")
+        assert (found["version_id"], found["bytes"]) == (version, size)
+    told = strongroom(server, "bucket", versioned, "--json")
+    assert (told["objects"], told["bytes"], told["delete_markers"]) == (2, sum(sizes), 1)
 
 
 # CO06, PR09

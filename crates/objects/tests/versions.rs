@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use common::{World, bucket, key, put_request};
 use futures::TryStreamExt;
-use strongroom_objects::records::{BucketRecord, VersionRecord, keys};
+use strongroom_objects::records::{BucketRecord, Lock, RecordFormat, VersionRecord, keys};
 use strongroom_objects::{
     CompleteUpload, CompletedPart, CopyObject, CreateUpload, DeleteKey, DeleteObject,
     DeleteObjectOutput, DeleteObjects, ETagMatch, Error, GetObject, ListObjects, ListStart,
@@ -726,6 +726,51 @@ async fn markers_count_as_keys_of_a_common_prefix_of_versions() {
     request.keys_max = 0;
     let none = world.objects.list_versions(request).await.unwrap();
     assert_eq!(none, ListVersionsOutput::default());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_version_with_a_lock_is_removed_by_nothing() {
+    // OL44: this program writes no locks and does not know when one ends.
+    let world = World::with_bucket().await;
+    put(&world, "k", b"locked").await;
+    let at = world.bucket_ref().await;
+    let prefix = keys::versions_of(at.id, &key("k"));
+    let found = strongroom_meta::MetaStore::scan(&*world.meta, &prefix, None, 1).await;
+    let (record_key, record) = found.unwrap().records.remove(0);
+    let mut version = VersionRecord::decode(&record.value).unwrap();
+    version.object.as_mut().unwrap().lock = Some(Lock::default());
+    let lock = move |_: &mut dyn strongroom_meta::Reads| {
+        let mut writes = decide::Writes::default();
+        writes.put(record_key.clone(), &version);
+        Ok((writes.finish(at.id, "STANDARD"), ()))
+    };
+    world.decide(lock).await.unwrap();
+    let denied = Err(Error::AccessDenied);
+    let overwritten = world.put("k", b"new").await.map(drop);
+    assert_eq!(overwritten, denied);
+    for id in [None, Some(NULL)] {
+        let removed = delete(&world, "k", id).await.map(drop);
+        assert_eq!(removed, denied);
+    }
+    set(&world, Versioning::Suspended).await;
+    assert_eq!(world.put("k", b"new").await.map(drop), denied);
+    set(&world, Versioning::Enabled).await;
+    put(&world, "k", b"new").await;
+    let request = DeleteObjects {
+        bucket: bucket("bucket"),
+        keys: [Some(NULL), None]
+            .map(|version_id| DeleteKey {
+                key: key("k"),
+                version_id,
+                if_match: None,
+            })
+            .into(),
+    };
+    let answers = world.objects.delete_objects(request).await.unwrap();
+    assert_eq!(answers[0], Err(Error::AccessDenied));
+    assert!(answers[1].as_ref().unwrap().delete_marker);
+    assert_eq!(get(&world, "k", Some(NULL)).await.unwrap(), b"locked");
+    world.check().await;
 }
 
 #[tokio::test(flavor = "current_thread")]
