@@ -227,7 +227,9 @@ def test_every_described_call_needs_the_root_account_and_answers_it(server, s3, 
     values["lose"] = "zone=" + ask(server, "/v1/zones")[1]["zones"][0]["name"]
     # The disks of this store stay as they are: these are asked for a disk that is not there.
     values |= {"disk": "nowhere", "folder": "/nowhere", "zone": "nowhere"}
+    values["folders"] = "/nowhere"
     refused = {"replace_disk", "add_disk", "drain_disk", "keep_disk", "remove_disk"}
+    refused |= {"add_zone", "drain_zone", "keep_zone", "remove_zone"}
     count = 0
     for path, methods in description["paths"].items():
         for method, operation in methods.items():

@@ -133,6 +133,28 @@ calls! {
     /// is erased on it.
     POST "/v1/disks/remove" => remove_disk(DiskRequest) -> DiskChanged;
 
+    /// Adds a zone of blank disks. `InvalidArgument` with what stands against it.
+    ///
+    /// When it is answered the change is durable: its log and its index are copied and its shards
+    /// written in the background. The next start needs the zone among its flags.
+    POST "/v1/zones/add" => add_zone(AddZoneRequest) -> ZoneChanged;
+
+    /// Begins to empty a zone: it takes no new shards, and what has some in it is written anew in the
+    /// others. `InvalidArgument` with what stands against it.
+    ///
+    /// When it is answered the change is durable; the rest follows.
+    POST "/v1/zones/drain" => drain_zone(ZoneRequest) -> ZoneChanged;
+
+    /// Ends a drain: the zone takes shards again.
+    POST "/v1/zones/keep" => keep_zone(ZoneRequest) -> ZoneChanged;
+
+    /// Takes a zone that was drained out of the store, whether its disks are there or not, once no
+    /// object has a shard in it. `InvalidArgument` with what stands against it.
+    ///
+    /// Looks at the record of every blob first. When it is answered the change is durable. The next
+    /// start must not name the zone. Nothing is erased in it.
+    POST "/v1/zones/remove" => remove_zone(ZoneRequest) -> ZoneChanged;
+
     /// A page of the buckets, in the order of their names, with what each holds.
     ///
     /// The counts are kept by the commits that change them: each bucket's are exact, and asking

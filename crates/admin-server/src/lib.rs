@@ -28,11 +28,11 @@ pub use metrics::{MetricSource, Sample, SampleKind, render};
 pub use places::rfc3339;
 pub use router::{Admin, router};
 pub use service::AdminService;
-pub use status::{DiskOrder, StoreSource};
+pub use status::{DiskOrder, StoreSource, ZoneOrder};
 pub use strongroom_admin_api::{
-    AddDiskRequest, ApiError, DiskChanged, DiskJoined, DiskRequest, DiskStatus, DiskTopology,
-    DrainStatus, EngineStatus, ErrorCode, LevelCount, RepairPhase, RepairStatus,
-    ReplaceDiskRequest, ScrubStatus, Status, Topology, Unprotected, ZoneMissing, ZoneStatus,
-    ZoneTopology,
+    AddDiskRequest, AddZoneRequest, ApiError, DiskChanged, DiskJoined, DiskRequest, DiskStatus,
+    DiskTopology, DrainStatus, EngineStatus, ErrorCode, LevelCount, RepairPhase, RepairStatus,
+    ReplaceDiskRequest, ScrubStatus, Status, Topology, Unprotected, ZoneChanged, ZoneMissing,
+    ZoneRequest, ZoneStatus, ZoneTopology,
 };
 pub use upkeep::UpkeepSource;

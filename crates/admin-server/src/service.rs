@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_admin_api::{
-    AbortUploadRequest, AbortUploadsRequest, Aborted, AddDiskRequest, AdminApi, ApiError,
-    BUCKETS_PAGE_DEFAULT, BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest, BucketsRequest,
-    DiskChanged, DiskInZone, DiskJoined, DiskRequest, Disks, ErrorCode, LostPackedPage,
-    LostPackedRequest, LostPage, LostRequest, NoParameters, ObjectPlaces, PARTS_PAGE_MAX,
-    RepairSetRequest, RepairStatus, ReplaceDiskRequest, Result, ScrubStatus, SimulateRequest,
-    Simulated, Status, Topology, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX, Upload, UploadPage,
-    UploadsRequest, VERIFY_PARTS_MAX, WhereRequest, ZoneSummary, Zones,
+    AbortUploadRequest, AbortUploadsRequest, Aborted, AddDiskRequest, AddZoneRequest, AdminApi,
+    ApiError, BUCKETS_PAGE_DEFAULT, BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest,
+    BucketsRequest, DiskChanged, DiskInZone, DiskJoined, DiskRequest, Disks, ErrorCode,
+    LostPackedPage, LostPackedRequest, LostPage, LostRequest, NoParameters, ObjectPlaces,
+    PARTS_PAGE_MAX, RepairSetRequest, RepairStatus, ReplaceDiskRequest, Result, ScrubStatus,
+    SimulateRequest, Simulated, Status, Topology, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX, Upload,
+    UploadPage, UploadsRequest, VERIFY_PARTS_MAX, WhereRequest, ZoneChanged, ZoneRequest,
+    ZoneStatus, ZoneSummary, Zones,
 };
 use strongroom_base::{Clock, Timestamp, tasks};
 use strongroom_objects::{
@@ -25,7 +26,7 @@ use strongroom_types::{BucketName, ObjectKey, UploadId, VersionId};
 
 use crate::places::{rfc3339, wire_part};
 use crate::simulate;
-use crate::status::{DiskOrder, StoreSource};
+use crate::status::{DiskOrder, StoreSource, ZoneOrder};
 use crate::upkeep::{self, UpkeepSource};
 
 /// Hexadecimal digits of an upload id at the front of a place in a list of uploads.
@@ -53,6 +54,11 @@ impl AdminService {
         self.source.upkeep().ok_or_else(upkeep::absent)
     }
 
+    async fn change_zone(&self, order: ZoneOrder, request: &ZoneRequest) -> Result<ZoneChanged> {
+        let (source, request) = (Arc::clone(&self.source), request.clone());
+        tasks::blocking(move || source.change_zone(order, &request)).await
+    }
+
     async fn store_status(&self) -> Status {
         let source = Arc::clone(&self.source);
         tasks::blocking(move || source.status()).await
@@ -74,9 +80,13 @@ impl AdminApi for AdminService {
 
     async fn zones(&self, _: NoParameters) -> Result<Zones> {
         self.objects()?;
-        let zones = self.store_status().await.store.unwrap_or_default().zones;
+        let store = self.store_status().await.store.unwrap_or_default();
+        let summary = |zone: &ZoneStatus| ZoneSummary {
+            blobs_left: store.blobs_reduced.filter(|_| zone.draining),
+            ..ZoneSummary::from(zone)
+        };
         Ok(Zones {
-            zones: zones.iter().map(ZoneSummary::from).collect(),
+            zones: store.zones.iter().map(summary).collect(),
         })
     }
 
@@ -127,6 +137,44 @@ impl AdminApi for AdminService {
         self.objects()?;
         let source = Arc::clone(&self.source);
         tasks::blocking(move || source.change_disk(DiskOrder::Remove, &request)).await
+    }
+
+    async fn add_zone(&self, request: AddZoneRequest) -> Result<ZoneChanged> {
+        self.objects()?;
+        let source = Arc::clone(&self.source);
+        tasks::blocking(move || source.add_zone(&request)).await
+    }
+
+    async fn drain_zone(&self, request: ZoneRequest) -> Result<ZoneChanged> {
+        self.objects()?;
+        self.change_zone(ZoneOrder::Drain, &request).await
+    }
+
+    async fn keep_zone(&self, request: ZoneRequest) -> Result<ZoneChanged> {
+        self.objects()?;
+        self.change_zone(ZoneOrder::Keep, &request).await
+    }
+
+    async fn remove_zone(&self, request: ZoneRequest) -> Result<ZoneChanged> {
+        let objects = self.objects()?;
+        let refuse = |left: u64| {
+            Err(ApiError::invalid(format!(
+                "{left} blobs are still to be written anew in the other zones: wait until `strongroom \
+                 zones` shows none left"
+            )))
+        };
+        let store = self.store_status().await.store.unwrap_or_default();
+        let mut zones = store.zones.iter();
+        let drained = zones.any(|zone| zone.name == request.zone && zone.draining);
+        let marked = objects.blobs_reduced().await.map_err(refusal)?;
+        if drained && marked > 0 {
+            return refuse(marked);
+        }
+        self.change_zone(ZoneOrder::Leave, &request).await?;
+        match objects.count_reduced().await.map_err(refusal)? {
+            0 => self.change_zone(ZoneOrder::Remove, &request).await,
+            left => refuse(left),
+        }
     }
 
     async fn buckets(&self, request: BucketsRequest) -> Result<BucketPage> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use strongroom_admin_api::{
-    AddDiskRequest, ApiError, DiskChanged, DiskJoined, DiskRequest, ReplaceDiskRequest, Result,
-    Status, Topology,
+    AddDiskRequest, AddZoneRequest, ApiError, DiskChanged, DiskJoined, DiskRequest,
+    ReplaceDiskRequest, Result, Status, Topology, ZoneChanged, ZoneRequest,
 };
 use strongroom_objects::Objects;
 
@@ -15,6 +15,18 @@ use crate::upkeep::UpkeepSource;
 pub enum DiskOrder {
     Drain,
     Keep,
+    Remove,
+}
+
+/// What a zone of the store is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ZoneOrder {
+    Drain,
+    Keep,
+    /// Nothing that is being written counts on its disks any more: what still has shards in it can be
+    /// counted. They come back by themselves unless it is removed.
+    Leave,
+    /// The caller has counted, and found nothing.
     Remove,
 }
 
@@ -54,6 +66,22 @@ pub trait StoreSource: Send + Sync + 'static {
     /// # Errors
     /// What stands against it.
     fn change_disk(&self, _: DiskOrder, _: &DiskRequest) -> Result<DiskChanged> {
+        Err(ApiError::invalid(NO_DISKS))
+    }
+
+    /// Adds a zone of blank disks, like [`StoreSource::replace_disk`].
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn add_zone(&self, _: &AddZoneRequest) -> Result<ZoneChanged> {
+        Err(ApiError::invalid(NO_DISKS))
+    }
+
+    /// Changes what a zone of the store is for, like [`StoreSource::replace_disk`].
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn change_zone(&self, _: ZoneOrder, _: &ZoneRequest) -> Result<ZoneChanged> {
         Err(ApiError::invalid(NO_DISKS))
     }
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use strongroom_base::{planted, tasks};
 use strongroom_blob::{ByteStream, Error, ErrorKind, PutOptions, Result, Written};
+use strongroom_zones::{DiskId, Layout};
 
 use crate::footer::encode_footer;
 use crate::group::{Extent, OpenGroup};
@@ -120,17 +121,32 @@ impl Store {
         }
     }
 
-    /// Whether another code would be used if every disk were in service.
+    /// Whether another code would be used if every disk were in service, or a shard of it is in a zone
+    /// that is to leave.
     pub(crate) fn is_reduced_place(&self, place: &BlobPlace) -> bool {
         let Some(full) = self.full_code() else {
             return false;
         };
+        let layout = self.disks.layout();
+        let is_leaving = layout.zones.iter().any(|zone| layout.is_zone_drained(zone));
         let is_full = |run: &PlaceRun| {
             // A wider code than the disks allow now, from before some were drained, is not less.
             let (data, parity) = (usize::from(run.data_count), usize::from(run.parity_count));
-            data + parity >= full.shard_count() && parity >= full.parity_count
+            let is_wide = data + parity >= full.shard_count() && parity >= full.parity_count;
+            is_wide && (!is_leaving || self.stays(run, &layout))
         };
         !place.runs.iter().all(is_full)
+    }
+
+    /// Whether every shard is in a zone that stays. One that nobody has seen may be in the other.
+    fn stays(&self, run: &PlaceRun, layout: &Layout) -> bool {
+        let shards = usize::from(run.data_count) + usize::from(run.parity_count);
+        let stays = |disk: &DiskId| {
+            let zone = layout.zones.iter().find(|zone| zone.disks.contains(disk));
+            zone.is_some_and(|zone| !layout.is_zone_drained(zone))
+        };
+        let disks = self.map.disks_of(run.group, shards);
+        disks.iter().all(|disks| disks.iter().any(stays))
     }
 
     async fn upload(

@@ -116,9 +116,15 @@ impl Store {
         }
     }
 
+    /// The disks that give their segments to others of their zone. Of a zone that is to leave as a
+    /// whole the blobs are written anew in the others (RFC 0012).
     fn drained_disks(&self) -> Vec<Arc<DiskHandle>> {
         let layout = self.disks.layout();
-        let drained = |disk: &&Arc<DiskHandle>| layout.is_drained(disk.id);
+        let leaves = |disk: &Arc<DiskHandle>| {
+            let zone = layout.zones.iter().find(|zone| zone.name == disk.zone);
+            zone.is_some_and(|zone| layout.is_zone_drained(zone))
+        };
+        let drained = |disk: &&Arc<DiskHandle>| layout.is_drained(disk.id) && !leaves(disk);
         self.disks.all().iter().filter(drained).cloned().collect()
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Standing {
 struct Seen {
     change: u64,
     losses: u64,
+    /// Number of the layout.
+    layout: u64,
     service: Vec<(DiskId, Option<Incarnation>)>,
     filling: BTreeSet<Filling>,
 }
@@ -175,11 +177,14 @@ impl Store {
             .collect();
         let mut seen = self.standing.seen.lock().expect("no holder panics");
         let losses = gone || seen.service != service;
+        // With another layout blobs may be due to be written anew.
+        let layout = self.disks.layout().changes.number;
         if losses {
             seen.losses += 1;
         }
-        if losses || seen.filling != filling {
+        if losses || seen.filling != filling || seen.layout != layout {
             seen.change += 1;
+            seen.layout = layout;
             seen.service = service;
             seen.filling.clone_from(&filling);
             self.standing

@@ -29,6 +29,9 @@ pub enum Command {
     /// Change the disks of the store: replace, add, drain, remove
     #[command(subcommand)]
     Disk(Disk),
+    /// Change the zones of the store: add, drain, remove
+    #[command(subcommand)]
+    Zone(Zone),
     /// List the buckets with what each holds
     Buckets(Buckets),
     /// Show one bucket and what it holds
@@ -54,6 +57,7 @@ impl Command {
             Self::Simulate(flags) => &flags.connect,
             Self::Top(flags) => &flags.connect,
             Self::Disk(flags) => flags.connect(),
+            Self::Zone(flags) => flags.connect(),
             Self::Buckets(flags) => &flags.connect,
             Self::Bucket(flags) => &flags.connect,
             Self::Uploads(flags) => &flags.connect,
@@ -89,6 +93,50 @@ impl Disk {
             Self::Drain(flags) | Self::Keep(flags) | Self::Remove(flags) => &flags.connect,
         }
     }
+}
+
+/// What `zone` does.
+#[derive(Debug, Subcommand)]
+pub enum Zone {
+    /// Add a zone of blank disks; what is stored is spread over it in the background
+    Add(ZoneAdd),
+    /// Begin to empty a zone: what has shards in it is written anew in the others
+    Drain(ZoneOne),
+    /// End a drain: the zone takes new shards again
+    Keep(ZoneOne),
+    /// Take a drained zone out of the store once nothing has shards in it; nothing in it is erased
+    Remove(ZoneOne),
+}
+
+impl Zone {
+    /// How the server is reached.
+    #[must_use]
+    pub const fn connect(&self) -> &Connect {
+        match self {
+            Self::Add(flags) => &flags.connect,
+            Self::Drain(flags) | Self::Keep(flags) | Self::Remove(flags) => &flags.connect,
+        }
+    }
+}
+
+/// What `zone add` takes.
+#[derive(Debug, Args)]
+pub struct ZoneAdd {
+    /// Its name and the empty folder of each of its disks, as absolute paths on the machine of the
+    /// server
+    #[arg(value_name = "NAME=DIR[,DIR...]")]
+    pub zone: String,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// A zone of the store.
+#[derive(Debug, Args)]
+pub struct ZoneOne {
+    /// Its name
+    pub zone: String,
+    #[command(flatten)]
+    pub connect: Connect,
 }
 
 /// What `disk replace` takes.

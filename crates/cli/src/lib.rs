@@ -33,6 +33,7 @@ mod tls;
 mod top;
 mod upkeep;
 mod uploads;
+mod zone;
 
 use strongroom_admin_api::{ApiError, Client, ErrorCode};
 
@@ -108,6 +109,7 @@ pub fn run(command: &Command, target: &Target) -> Result<Answer, CliError> {
             Command::Zones(_) => status::zones(&admin, json).await,
             Command::Disks(_) => status::disks(&admin, json).await,
             Command::Disk(flags) => disk::disk(&admin, flags).await,
+            Command::Zone(flags) => zone::zone(&admin, flags).await,
             Command::Buckets(flags) => buckets::buckets(&admin, flags).await,
             Command::Bucket(flags) => buckets::bucket(&admin, flags).await,
             Command::Uploads(flags) => uploads::uploads(&admin, flags).await,

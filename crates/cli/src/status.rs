@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use strongroom_admin_api::{DiskStatus, DrainStatus, EngineStatus, NoParameters, Status};
+use strongroom_admin_api::{
+    DiskStatus, DrainStatus, EngineStatus, NoParameters, Status, ZoneSummary,
+};
 
 use crate::show::{Table, escaped, service, size, size_or_unknown, span};
 use crate::{Admin, CliError, json_text};
@@ -29,15 +31,26 @@ pub(crate) async fn zones(admin: &Admin, json: bool) -> Result<String, CliError>
     );
     for zone in answer.zones {
         table.row([
-            zone.name,
+            zone.name.clone(),
             service(zone.in_service).to_owned(),
             format!("{}/{}", zone.disks_in_service, zone.disks),
             size(zone.bytes_free),
             size(zone.bytes_total),
-            zone.reason.unwrap_or_default(),
+            zone_note(&zone),
         ]);
     }
     Ok(table.text())
+}
+
+/// Why a zone is out, or how far it is emptied.
+fn zone_note(zone: &ZoneSummary) -> String {
+    let drain = zone.draining.then(|| match zone.blobs_left {
+        Some(0) => "draining: nothing is known to be left, `zone remove` looks".to_owned(),
+        Some(blobs) => format!("draining: {blobs} blobs left"),
+        None => "draining".to_owned(),
+    });
+    let notes: Vec<String> = zone.reason.clone().into_iter().chain(drain).collect();
+    notes.join("; ")
 }
 
 pub(crate) async fn disks(admin: &Admin, json: bool) -> Result<String, CliError> {

@@ -115,15 +115,11 @@ impl Views {
     pub fn open_missing(&self, store: &Store) {
         let whole = Self::is_whole(store);
         let disks = store.opened().disks.all();
-        let members = disks
-            .iter()
-            .map(|disk| disk.member.0)
-            .max()
-            .map_or(0, |last| last + 1);
-        for member in 0..members {
-            let own = disks.iter().filter(|disk| disk.member.0 == member);
+        let members: BTreeSet<u16> = disks.iter().map(|disk| disk.member.0).collect();
+        for member in &members {
+            let own = disks.iter().filter(|disk| disk.member.0 == *member);
             let own: Vec<_> = own.collect();
-            for copy in 0..self.copies(usize::from(members)) {
+            for copy in 0..self.copies(members.len()) {
                 self.open_of_member(&own, copy, whole);
             }
         }

@@ -161,25 +161,25 @@ impl LsmMeta {
         self.log.status()
     }
 
-    /// Changes the disks of the store, and gives the one that came in, if any did (RFC 0010, RFC
-    /// 0011). Blocks until the change is in force or refused; may hang with the new disk.
+    /// Changes the disks or zones of the store, and gives the disks that came in (RFC 0010, RFC 0011,
+    /// RFC 0012). Blocks until the change is in force or refused; may hang with the new disk.
     ///
     /// # Errors
     /// One sentence.
     pub fn change_disks(
         &self,
         change: DiskChange,
-    ) -> std::result::Result<Option<Arc<DiskHandle>>, ChangeError> {
+    ) -> std::result::Result<Vec<Arc<DiskHandle>>, ChangeError> {
         let change = self.store.prepare_change(change);
         let change = change.map_err(ChangeError::Refused)?;
-        let (new, gone) = (change.new_disk(), change.gone());
+        let (new, gone) = (change.new_disks(), change.gone());
         let (answer, answered) = channel();
         let stopped = || ChangeError::Unknown("the store is stopping".to_owned());
         self.messages
             .send(Message::Change(ChangeOrder { change, answer }))
             .map_err(|_| stopped())?;
         answered.recv().map_err(|_| stopped())??;
-        if let Some(gone) = gone {
+        for gone in gone {
             // In a thread of its own: it may have left because it is dead, and hang.
             let store = self.store.clone();
             tasks::spawn_thread(&format!("retire {}", gone.name), move || {
@@ -247,8 +247,9 @@ impl MetaStore for LsmMeta {
         }
         // What is on no member is damaged, but only when all were asked and answered.
         let status = self.log.status();
-        let all =
-            all_answered && status.stalled.is_none() && status.members.iter().all(|m| m.in_service);
+        let all = all_answered
+            && status.stalled.is_none()
+            && status.members.iter().all(|m| m.in_service || m.is_removed);
         let kind = match all {
             true => ErrorKind::Corrupt,
             false => ErrorKind::Unavailable,

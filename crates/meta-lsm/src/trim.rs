@@ -87,7 +87,7 @@ impl TrimRound<'_> {
         if gain == 0 {
             return Ok(Trimmed { first, bytes: 0 });
         }
-        let count = status.members.len();
+        let count = status.members.iter().filter(|m| !m.is_removed).count();
         if count < SINGLE_VIEW_MEMBERS_MIN && self.views.copies(count) < VIEW_COUNT_MIN {
             return Err(refuse(format!(
                 "the log of a store of {count} failure domains is kept whole: its index is kept once \
@@ -118,7 +118,8 @@ impl TrimRound<'_> {
         let (all, disks) = (self.views.all(), &self.store.opened().disks);
         let mut slots = Vec::new();
         let members = self.store.reader().status().members;
-        let copies = self.views.copies(members.len());
+        let there = members.iter().filter(|member| !member.is_removed);
+        let copies = self.views.copies(there.count());
         for (index, member) in members.iter().enumerate().filter(|(_, m)| m.in_service) {
             let is_of = |slot: &&Arc<ViewSlot>| {
                 disks.find(slot.disk).is_some_and(|disk| {

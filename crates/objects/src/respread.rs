@@ -11,6 +11,10 @@ use crate::decide::{self, RespreadOutcome};
 use crate::error::{Error, Result};
 use crate::objects::Objects;
 use crate::records::{BlobId, BlobRecord, keys};
+use crate::upkeep::{BLOBS_PAGE_MAX, Job, StoredBlob};
+
+/// Blobs marked in one commit: some 20 KiB, so that no client waits behind it.
+const MARKS_MAX: usize = 128;
 
 impl Objects {
     /// As [`Self::respread_page`], from the first blob on.
@@ -61,6 +65,56 @@ impl Objects {
         }
         page.done.remaining = count - page.done.moved;
         Ok(page)
+    }
+
+    /// Marks those of `blobs` that have less redundancy than asked for now and no mark yet: more may be
+    /// asked for since they were written, and a zone with a shard of them may be about to leave. How
+    /// many it marked. Safe beside anything else and to repeat.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    pub async fn mark_reduced(&self, blobs: &[StoredBlob]) -> Result<u64> {
+        let mut marked = 0;
+        let reduced = blobs
+            .iter()
+            .filter(|blob| self.blobs.is_reduced(&blob.place));
+        let reduced: Vec<&StoredBlob> = reduced.collect();
+        for some in reduced.chunks(MARKS_MAX) {
+            let mut missing = Vec::new();
+            for blob in some {
+                if self.meta.get(&keys::reduced(blob.blob)).await?.is_none() {
+                    missing.push((blob.blob, blob.place.clone()));
+                }
+            }
+            if !missing.is_empty() {
+                let marks = self.decide(move |reads| decide::mark_reduced(reads, &missing));
+                marked += marks.await?;
+            }
+        }
+        Ok(marked)
+    }
+
+    /// How many blobs have less redundancy than asked for now, marked or not: looks at every record.
+    /// What was committed before the call is counted.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    pub async fn count_reduced(&self) -> Result<u64> {
+        // Behind every commit that was checked before: one is written at a time.
+        self.touch_job(Job::Repair).await?;
+        let (mut count, mut after) = (0, None);
+        loop {
+            let page = self.blobs_page(after, BLOBS_PAGE_MAX).await?;
+            let reduced = page
+                .blobs
+                .iter()
+                .filter(|blob| self.blobs.is_reduced(&blob.place));
+            count += reduced.count() as u64;
+            after = page.next;
+            if after.is_none() {
+                return Ok(count);
+            }
+        }
     }
 
     /// How many blobs have less redundancy than asked for: a counter kept by the commits that

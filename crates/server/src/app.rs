@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use strongroom_admin_server::{
-    AddDiskRequest, ApiError, DiskChanged, DiskJoined, DiskOrder, DiskRequest, EngineStatus,
-    ErrorCode, Health, MetricSource, ReplaceDiskRequest, Sample, Status, StoreSource, Topology,
-    UpkeepSource,
+    AddDiskRequest, AddZoneRequest, ApiError, DiskChanged, DiskJoined, DiskOrder, DiskRequest,
+    EngineStatus, ErrorCode, Health, MetricSource, ReplaceDiskRequest, Sample, Status, StoreSource,
+    Topology, UpkeepSource, ZoneChanged, ZoneOrder, ZoneRequest,
 };
 use strongroom_base::Clock;
 use strongroom_objects::Objects;
@@ -47,6 +47,17 @@ pub trait Engine: Send + Sync + 'static {
     /// What stands against it.
     fn change_disk(&self, order: DiskOrder, request: &DiskRequest)
     -> Result<DiskChanged, ApiError>;
+    /// Adds a zone of blank disks. May wait for disks.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn add_zone(&self, request: &AddZoneRequest) -> Result<ZoneChanged, ApiError>;
+    /// Changes what a zone of the store is for. May wait for disks.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn change_zone(&self, order: ZoneOrder, request: &ZoneRequest)
+    -> Result<ZoneChanged, ApiError>;
     /// What it stands on. Touches disks.
     fn topology(&self) -> Topology;
     /// Its figures. May wait for the index, for a bounded time.
@@ -170,6 +181,18 @@ impl StoreSource for App {
         request: &DiskRequest,
     ) -> Result<DiskChanged, ApiError> {
         self.engine()?.change_disk(order, request)
+    }
+
+    fn add_zone(&self, request: &AddZoneRequest) -> Result<ZoneChanged, ApiError> {
+        self.engine()?.add_zone(request)
+    }
+
+    fn change_zone(
+        &self,
+        order: ZoneOrder,
+        request: &ZoneRequest,
+    ) -> Result<ZoneChanged, ApiError> {
+        self.engine()?.change_zone(order, request)
     }
 
     fn status(&self) -> Status {

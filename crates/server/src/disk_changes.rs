@@ -10,15 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use strongroom_admin_server::{
-    AddDiskRequest, ApiError, DiskChanged, DiskJoined, ErrorCode, ReplaceDiskRequest,
+    AddDiskRequest, AddZoneRequest, ApiError, DiskChanged, DiskJoined, ErrorCode,
+    ReplaceDiskRequest, ZoneChanged, ZoneOrder,
 };
 use strongroom_base::{DiskLock, LockError, RealDisk};
 use strongroom_meta_lsm::{ChangeError, LsmMeta};
 use strongroom_zones::{
-    DiskChange, DiskHandle, DiskId, Disks, NewDisk, OpenStore, OutReason, Superblock,
+    DiskChange, DiskHandle, DiskId, Disks, NewDisk, OpenStore, OutReason, Store, Superblock,
 };
 
-use crate::settings::Settings;
+use crate::settings::{Settings, Zone};
 
 /// The locks of the disks that came in while the server runs; one change at a time.
 #[derive(Default)]
@@ -83,6 +84,82 @@ impl DiskChanges {
         })
     }
 
+    /// Adds a zone of blank disks.
+    ///
+    /// # Errors
+    /// What stands against it.
+    pub fn add_zone(
+        &self,
+        meta: &LsmMeta,
+        disks: &Disks,
+        request: &AddZoneRequest,
+    ) -> Result<ZoneChanged, ApiError> {
+        let mut locks = self.locks.lock().expect("no holder panics");
+        let folders = folders_of(request)?;
+        let mut taken = Vec::new();
+        for (index, folder) in folders.iter().enumerate() {
+            if folders[..index].contains(folder) {
+                return Err(ApiError::invalid(format!(
+                    "{folder} is named twice: name a folder for each disk"
+                )));
+            }
+            taken.extend(lock_folder(disks, folder)?);
+        }
+        let new = folders.iter().map(|folder| NewDisk {
+            folder: folder.clone(),
+            disk: Arc::new(RealDisk::new(folder)),
+        });
+        let (zone, new) = (request.zone.clone(), new.collect());
+        let joined = meta.change_disks(DiskChange::AddZone { zone, new });
+        if !matches!(joined, Err(ChangeError::Refused(_))) {
+            locks.extend(taken);
+        }
+        joined.map_err(refusal)?;
+        Ok(ZoneChanged {
+            zone: request.zone.clone(),
+            folders,
+        })
+    }
+
+    /// Changes what a zone of the store is for: drains it, keeps it or removes it.
+    ///
+    /// # Errors
+    /// What stands against it.
+    pub fn change_zone(
+        &self,
+        meta: &LsmMeta,
+        store: &Store,
+        order: ZoneOrder,
+        zone: &str,
+    ) -> Result<ZoneChanged, ApiError> {
+        let _one_at_a_time = self.locks.lock().expect("no holder panics");
+        let disks = &store.opened().disks;
+        let own = disks.all().iter().filter(|disk| disk.zone == zone);
+        let own: Vec<Arc<DiskHandle>> = own.cloned().collect();
+        let zone = zone.to_owned();
+        let changed = ZoneChanged {
+            zone: zone.clone(),
+            folders: own.iter().map(|disk| disk.name.clone()).collect(),
+        };
+        let change = match order {
+            ZoneOrder::Drain => DiskChange::DrainZone { zone },
+            ZoneOrder::Keep => DiskChange::KeepZone { zone },
+            ZoneOrder::Remove => DiskChange::RemoveZone { zone },
+            ZoneOrder::Leave => {
+                // Refused before anything changes, when it would be.
+                let removal = store.prepare_change(DiskChange::RemoveZone { zone });
+                removal.map_err(ApiError::invalid)?;
+                for disk in own {
+                    let why = "it is looked whether its zone can leave the store".to_owned();
+                    disks.take_out(disk.id, OutReason::Failed(why));
+                }
+                return Ok(changed);
+            }
+        };
+        meta.change_disks(change).map_err(refusal)?;
+        Ok(changed)
+    }
+
     fn join(
         &self,
         meta: &LsmMeta,
@@ -101,6 +178,7 @@ impl DiskChanges {
             locks.extend(lock);
         }
         let joined = joined.map_err(refusal)?;
+        let joined = joined.into_iter().next();
         let joined = joined.expect("a disk that is added or replaces one comes in");
         Ok(DiskJoined {
             id: joined.id.to_string(),
@@ -130,6 +208,14 @@ fn named(disks: &Disks, name: &str) -> Result<Arc<DiskHandle>, ApiError> {
             "several disks have the folder {name}: name one by its id"
         ))),
     }
+}
+
+/// The folders of a zone that could be given to the next start as a flag.
+fn folders_of(request: &AddZoneRequest) -> Result<Vec<String>, ApiError> {
+    let flag = format!("{}={}", request.zone, request.folders);
+    let zone: Result<Zone, _> = flag.parse();
+    zone.map_err(|error| ApiError::invalid(error.to_string()))?;
+    Ok(request.folders.split(',').map(str::to_owned).collect())
 }
 
 /// Locks a folder for this process. `None` when it has it already, as the folder of a disk.

@@ -13,7 +13,8 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use strongroom_admin_server::{
-    AddDiskRequest, ApiError, DiskChanged, DiskJoined, DiskOrder, DiskRequest, ReplaceDiskRequest,
+    AddDiskRequest, AddZoneRequest, ApiError, DiskChanged, DiskJoined, DiskOrder, DiskRequest,
+    ReplaceDiskRequest, ZoneChanged, ZoneOrder, ZoneRequest,
 };
 use strongroom_admin_server::{
     DiskStatus, DrainStatus, EngineStatus, Health, Sample, SampleKind, ZoneStatus,
@@ -338,12 +339,9 @@ impl ZoneEngine {
                 .is_some_and(|m| m.in_service)
         };
         let mut zones: BTreeMap<usize, ZoneStatus> = BTreeMap::new();
-        let order: HashMap<&str, usize> = self
-            .store
-            .opened()
-            .zones
-            .iter()
-            .enumerate()
+        let layout = self.store.opened().disks.layout();
+        let listed = layout.zones.iter().enumerate();
+        let order: HashMap<&str, usize> = listed
             .map(|(index, zone)| (zone.name.as_str(), index))
             .collect();
         let moves = self.objects.moves();
@@ -355,6 +353,8 @@ impl ZoneEngine {
                 .unwrap_or(order.len());
             let zone = zones.entry(index).or_insert_with(|| ZoneStatus {
                 name: disk.zone.clone(),
+                draining: (layout.zones.get(index))
+                    .is_some_and(|zone| layout.is_zone_drained(zone)),
                 ..ZoneStatus::default()
             });
             zone.in_service |= in_log(disk.member);
@@ -476,12 +476,9 @@ impl Engine for ZoneEngine {
             .disks()
             .iter()
             .map(|disk| (disk.zone.as_str(), disk.name.as_str()));
-        let zones = self
-            .store
-            .opened()
-            .zones
-            .iter()
-            .map(|zone| zone.name.as_str());
+        let layout = self.store.opened().disks.layout();
+        let there = layout.zones.iter().filter(|zone| !zone.disks.is_empty());
+        let zones = there.map(|zone| zone.name.as_str());
         devices::topology(&System::default(), self.blobs.code(), zones, disks)
     }
 
@@ -508,6 +505,20 @@ impl Engine for ZoneEngine {
         };
         self.changes
             .change(&self.meta, disks, &request.disk, change)
+    }
+
+    fn add_zone(&self, request: &AddZoneRequest) -> Result<ZoneChanged, ApiError> {
+        let disks = &self.store.opened().disks;
+        self.changes.add_zone(&self.meta, disks, request)
+    }
+
+    fn change_zone(
+        &self,
+        order: ZoneOrder,
+        request: &ZoneRequest,
+    ) -> Result<ZoneChanged, ApiError> {
+        self.changes
+            .change_zone(&self.meta, &self.store, order, &request.zone)
     }
 
     fn samples(&self) -> Vec<Sample> {

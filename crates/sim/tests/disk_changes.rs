@@ -105,7 +105,7 @@ fn workload() -> Trace {
     let prepared = store
         .prepare_change(DiskChange::Replace { old, new, force })
         .unwrap();
-    let gone = prepared.gone().unwrap();
+    let gone = prepared.gone().remove(0);
     append(&world, &mut log, "prepared");
     log.change_disks(prepared).unwrap().unwrap();
     world.mark(Changed);

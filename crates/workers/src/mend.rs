@@ -215,6 +215,7 @@ impl Mender {
             let page = self.objects.blobs_page(after, BLOBS_PAGE_MAX).await?;
             let found = self.objects.redundancy(&page.blobs).await;
             standing.add(&page, &found);
+            self.objects.mark_reduced(&page.blobs).await?;
             for (blob, one) in page.blobs.iter().zip(&found) {
                 if one.level == Level::Lost {
                     self.objects.set_lost(blob, true).await?;

@@ -1,4 +1,4 @@
-//! Changing the disks of a store that serves (RFC 0010, RFC 0011).
+//! Changing the disks and zones of a store that serves (RFC 0010, RFC 0011, RFC 0012).
 //!
 //! Disks die and fill up while the store must go on. A change is prepared beside the commit thread,
 //! because the new disk may hang; then the commit thread begins a generation whose promises carry
@@ -7,8 +7,10 @@
 //! Invariants
 //! - A disk is formatted only when its folder is blank, or it is one of ours that never joined.
 //! - Nothing is erased on a disk that leaves.
-//! - A disk is removed only when it was drained and holds no segment.
+//! - A disk is removed only when it was drained and holds no segment; a zone when it was drained.
 //! - Nothing begins that would leave fewer than a majority of members in service.
+//! - The member list changes by one at a time, and only while every member that stays is in service:
+//!   so each of them has promised the new list before it counts, and has all that was acknowledged.
 
 use std::io;
 use std::sync::Arc;
@@ -48,6 +50,16 @@ pub enum DiskChange {
     Keep { disk: DiskId },
     /// `disk`, which is drained and empty, leaves the store. Its folder is not erased.
     Remove { disk: DiskId },
+    /// One more zone with these disks.
+    AddZone { zone: String, new: Vec<NewDisk> },
+    /// The zone takes no new shards; blobs that have some in it are written anew elsewhere.
+    DrainZone { zone: String },
+    /// The zone is not drained any more.
+    KeepZone { zone: String },
+    /// The zone, which is drained, leaves the store. Its folders are not erased.
+    /// The caller has made sure that no blob has a shard in it: its segments go on to hold what was
+    /// written anew elsewhere.
+    RemoveZone { zone: String },
 }
 
 /// Folder of what the blob store keeps on a disk, and the end of the names of its segments: whoever
@@ -60,20 +72,20 @@ pub struct PreparedChange {
     /// Number of the layout it changes.
     base: u64,
     layout: Layout,
-    new: Option<Arc<DiskHandle>>,
-    gone: Option<Arc<DiskHandle>>,
+    new: Vec<Arc<DiskHandle>>,
+    gone: Vec<Arc<DiskHandle>>,
 }
 
 impl PreparedChange {
-    /// The disk it brings in, when it replaces or adds one.
+    /// The disks it brings in.
     #[must_use]
-    pub fn new_disk(&self) -> Option<Arc<DiskHandle>> {
+    pub fn new_disks(&self) -> Vec<Arc<DiskHandle>> {
         self.new.clone()
     }
 
-    /// The disk that leaves.
+    /// The disks that leave.
     #[must_use]
-    pub fn gone(&self) -> Option<Arc<DiskHandle>> {
+    pub fn gone(&self) -> Vec<Arc<DiskHandle>> {
         self.gone.clone()
     }
 }
@@ -87,30 +99,60 @@ impl Store {
     pub fn prepare_change(&self, change: DiskChange) -> Result<PreparedChange, String> {
         let disks = &self.opened().disks;
         let layout = disks.layout();
-        let id = DiskId(self.opened().random.next_16());
+        let fresh = |new: &NewDisk| (DiskId(self.opened().random.next_16()), new.clone());
         let (next, new, gone) = match change {
             DiskChange::Replace { old, new, force } => {
                 self.check_replaceable(old, force)?;
-                let next = layout.replace(old, id, &new.folder)?;
-                (next, Some(new), disks.find(old).cloned())
+                let new = fresh(&new);
+                let next = layout.replace(old, new.0, &new.1.folder)?;
+                (next, vec![new], Vec::from_iter(disks.find(old).cloned()))
             }
-            DiskChange::Add { zone, new } => (layout.add(&zone, id, &new.folder)?, Some(new), None),
-            DiskChange::Drain { disk } => (self.drained(&layout, disk)?, None, None),
-            DiskChange::Keep { disk } => (layout.keep(disk)?, None, None),
+            DiskChange::Add { zone, new } => {
+                let new = fresh(&new);
+                let next = layout.add(&zone, new.0, &new.1.folder)?;
+                (next, vec![new], Vec::new())
+            }
+            DiskChange::Drain { disk } => (self.drained(&layout, disk)?, Vec::new(), Vec::new()),
+            DiskChange::Keep { disk } => (layout.keep(disk)?, Vec::new(), Vec::new()),
             DiskChange::Remove { disk } => {
                 let next = layout.remove(disk)?;
                 let gone = disks.find(disk).cloned();
                 self.check_removable(gone.as_deref())?;
-                (next, None, gone)
+                (next, Vec::new(), Vec::from_iter(gone))
+            }
+            DiskChange::AddZone { zone, new } => {
+                let new: Vec<_> = new.iter().map(fresh).collect();
+                let listed = new.iter().map(|(id, new)| (*id, new.folder.as_str()));
+                let next = layout.add_zone(&zone, &listed.collect::<Vec<_>>())?;
+                (next, new, Vec::new())
+            }
+            DiskChange::DrainZone { zone } => (layout.drain_zone(&zone)?, Vec::new(), Vec::new()),
+            DiskChange::KeepZone { zone } => (layout.keep_zone(&zone)?, Vec::new(), Vec::new()),
+            DiskChange::RemoveZone { zone } => {
+                let next = layout.remove_zone(&zone)?;
+                let gone = disks.all().iter().filter(|disk| disk.zone == zone);
+                (next, Vec::new(), gone.cloned().collect())
             }
         };
-        let new = new.map(|new| self.format_joining(id, &new, &next));
+        self.check_members(&layout, &next)?;
+        let new = new
+            .iter()
+            .map(|(id, new)| self.format_joining(*id, new, &next));
         Ok(PreparedChange {
             base: layout.changes.number,
-            new: new.transpose()?,
+            new: new.collect::<Result<_, _>>()?,
             layout: next,
             gone,
         })
+    }
+
+    /// Whether the member list may change so now: looked at again by the commit thread.
+    fn check_members(&self, layout: &Layout, next: &Layout) -> Result<(), String> {
+        let status = self.reader().status();
+        let served = status.members.iter().enumerate();
+        let served = served.filter(|(_, member)| member.in_service);
+        let service = served.fold(0, |set, (index, _)| set | 1 << index);
+        check_all_served(layout, next, service)
     }
 
     fn drained(&self, layout: &Layout, disk: DiskId) -> Result<Layout, String> {
@@ -283,24 +325,28 @@ impl CommitLog {
                     .to_owned(),
             ));
         }
-        let gone = change.gone.as_ref().map(|disk| disk.id);
+        if let Err(why) = check_all_served(&disks.layout(), &change.layout, self.service) {
+            return Ok(Err(why));
+        }
+        let gone: Vec<DiskId> = change.gone.iter().map(|disk| disk.id).collect();
         let homes = bits(self.service).filter(|member| {
             let home = self.shared.log_disk(*member);
-            home.is_some() && home == gone
+            home.is_some_and(|home| gone.contains(&home))
         });
         let lost = homes.fold(0u64, |set, member| set | 1 << member);
         let kept = self.service & !lost;
-        if (kept.count_ones() as usize) < self.shared.majority() {
+        let majority = change.layout.members().count_ones() as usize / 2 + 1;
+        if (kept.count_ones() as usize) < majority {
             return Ok(Err(
                 "the log of its zone is on it, and without that zone too few would be in service: \
                  bring back the other zones first"
                     .to_owned(),
             ));
         }
-        if let Some(gone) = gone {
+        for gone in gone {
             disks.take_out(gone, OutReason::Failed("it leaves the store".to_owned()));
         }
-        if !disks.install(change.layout, change.new.as_ref()) {
+        if !disks.install(change.layout, &change.new) {
             return Ok(Err(
                 "the disks were changed too often since the server started: restart it".to_owned(),
             ));
@@ -310,4 +356,19 @@ impl CommitLog {
         tracing::info!(number = disks.layout().changes.number, "disks changed");
         Ok(Ok(()))
     }
+}
+
+/// Whether the member list stays as it is, or every member that stays is in `service`. Each of them
+/// then promises the new list before it counts, and whoever is away does not decide by the old one.
+fn check_all_served(layout: &Layout, next: &Layout, service: u64) -> Result<(), String> {
+    let (old, new) = (layout.members(), next.members());
+    let missing = bits(old & new & !service).next();
+    let Some(missing) = missing.filter(|_| old != new) else {
+        return Ok(());
+    };
+    let name = layout.zones.get(missing).map_or("", |zone| &zone.name);
+    Err(format!(
+        "zone {name} is out of service, and the list of zones changes only while all that stay are \
+         in: bring it back first"
+    ))
 }

@@ -223,9 +223,9 @@ impl Disks {
         self.layout().is_drained(id)
     }
 
-    /// Makes `layout` the one that counts, with `new`, if there is one, where it lists it. False, and
+    /// Makes `layout` the one that counts, with the disks `new` where it lists them. False, and
     /// nothing changed, when there were too many changes in this run. For the commit thread alone.
-    pub(crate) fn install(&self, layout: Layout, new: Option<&Arc<DiskHandle>>) -> bool {
+    pub(crate) fn install(&self, layout: Layout, new: &[Arc<DiskHandle>]) -> bool {
         let known: Vec<&Arc<DiskHandle>> = self.all().iter().chain(new).collect();
         let ids = layout.zones.iter().flat_map(|zone| &zone.disks);
         let handle = |id: &DiskId| known.iter().find(|disk| disk.id == *id).copied().cloned();

@@ -1,15 +1,16 @@
-//! The layout: which disks each zone has, and how that changes (RFC 0010, RFC 0011).
+//! The layout: which disks each zone has, and how that changes (RFC 0010, RFC 0011, RFC 0012).
 //!
 //! Every superblock carries it beside the promise. Here it is plain data and pure changes of it:
 //! each gives the next layout, or the sentence that refuses.
 //!
 //! Invariants
-//! - A change makes the number one more and never touches the list of zones.
+//! - A change makes the number one more.
+//! - A zone keeps its position for ever: one that joins comes last, one that left has no disks.
 //! - A disk is listed once; a disk with a successor is not listed.
 //! - Only a drained disk is removed, and that it was drained stays known.
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::disks::DiskId;
+use crate::disks::{DiskId, MEMBER_COUNT_MAX};
 use crate::open::DISK_COUNT_PER_ZONE_MAX;
 use crate::superblock::ZoneMember;
 
@@ -17,6 +18,8 @@ use crate::superblock::ZoneMember;
 pub const FOLDER_SIZE_BYTES_MAX: usize = 1024;
 /// Most disks that were replaced: as many as a full store has.
 const SUCCESSOR_COUNT_MAX: usize = 4096;
+/// Zones that stay, at least: with one, its disks would become the members.
+const ZONE_COUNT_MIN: usize = 2;
 /// Most disks that were drained, those removed included: as many as a full store has.
 const DRAINED_COUNT_MAX: usize = 4096;
 
@@ -55,12 +58,12 @@ pub struct Layout {
 }
 
 impl Changes {
-    /// Whether there is something that only a superblock of format 3 has a place for.
+    /// Whether there is something that a superblock before format 3 has no place for.
     pub(crate) fn has_drained(&self) -> bool {
         !self.drained.is_empty()
     }
 
-    pub(crate) fn encode(&self, w: &mut Writer) {
+    pub(crate) fn encode(&self, w: &mut Writer, with_drained: bool) {
         w.u64(self.number);
         w.u16(u16::try_from(self.notes.len()).expect("at most 64 zones of 64 disks"));
         for note in &self.notes {
@@ -70,7 +73,7 @@ impl Changes {
         for (old, new) in &self.successors {
             w.bytes(&old.0).bytes(&new.0);
         }
-        if self.has_drained() {
+        if with_drained {
             w.u16(u16::try_from(self.drained.len()).expect("bounded where one is added"));
             for drained in &self.drained {
                 w.bytes(&drained.disk.0).u16(drained.zone);
@@ -103,6 +106,21 @@ impl Changes {
 }
 
 impl Layout {
+    /// The zones there are now, as a set of positions: one that was removed keeps its position, with
+    /// no disks, so that sets of members in old batches go on to mean the same.
+    #[must_use]
+    pub fn members(&self) -> u64 {
+        let there = self.zones.iter().enumerate();
+        let there = there.filter(|(_, zone)| !zone.disks.is_empty());
+        there.fold(0, |set, (index, _)| set | 1 << index)
+    }
+
+    /// Whether every disk of the zone is drained: it is to leave the store.
+    #[must_use]
+    pub fn is_zone_drained(&self, zone: &ZoneMember) -> bool {
+        !zone.disks.is_empty() && zone.disks.iter().all(|disk| self.is_drained(*disk))
+    }
+
     /// The zone that lists the disk.
     #[must_use]
     pub fn zone_of(&self, disk: DiskId) -> Option<&str> {
@@ -152,10 +170,16 @@ impl Layout {
         let mut others = self.zones[zone].disks.iter();
         if !others.any(|other| *other != disk && !self.is_drained(*other)) {
             return Err(format!(
-                "zone {} has no other disk for what is on it: add a disk to the zone first",
+                "zone {} has no other disk for what is on it: add a disk to the zone first, or \
+                 drain the zone",
                 self.zones[zone].name
             ));
         }
+        next.note_drained(disk, zone)?;
+        Ok(next)
+    }
+
+    fn note_drained(&mut self, disk: DiskId, zone: usize) -> Result<(), String> {
         if self.changes.drained.len() >= DRAINED_COUNT_MAX {
             return Err(format!(
                 "{DRAINED_COUNT_MAX} disks of this store were drained and no more can be: replace \
@@ -163,8 +187,106 @@ impl Layout {
             ));
         }
         let zone = u16::try_from(zone).expect("at most 64 zones");
-        next.changes.drained.push(Drained { disk, zone });
+        self.changes.drained.push(Drained { disk, zone });
+        Ok(())
+    }
+
+    /// One more zone, with these disks and their folders.
+    pub(crate) fn add_zone(&self, name: &str, disks: &[(DiskId, &str)]) -> Result<Self, String> {
+        let longest = disks.iter().map(|(_, folder)| *folder);
+        let longest = longest.max_by_key(|folder| folder.len()).unwrap_or("");
+        let mut next = self.next(longest)?;
+        if let Some(zone) = self.zones.iter().find(|zone| zone.name == name) {
+            return Err(match zone.disks.is_empty() {
+                true => format!("a zone {name} was removed from the store: give it another name"),
+                false => format!("the store has a zone {name}: give the new one another name"),
+            });
+        }
+        if self.zones.len() >= MEMBER_COUNT_MAX {
+            return Err(format!(
+                "{MEMBER_COUNT_MAX} zones are or were in this store and no more can be: copy the \
+                 objects to another store"
+            ));
+        }
+        if disks.is_empty() || disks.len() > DISK_COUNT_PER_ZONE_MAX {
+            return Err(format!(
+                "a zone has between 1 and {DISK_COUNT_PER_ZONE_MAX} disks: name as many folders"
+            ));
+        }
+        next.zones.push(ZoneMember {
+            name: name.to_owned(),
+            disks: disks.iter().map(|(disk, _)| *disk).collect(),
+        });
+        for (disk, folder) in disks {
+            next.note(*disk, folder);
+        }
         Ok(next)
+    }
+
+    /// Every disk of the zone is drained.
+    pub(crate) fn drain_zone(&self, name: &str) -> Result<Self, String> {
+        let mut next = self.next("")?;
+        let index = self.position(name)?;
+        let zone = &self.zones[index];
+        if self.is_zone_drained(zone) {
+            return Err("it is being drained already".to_owned());
+        }
+        let stays = |other: &&ZoneMember| {
+            other.name != name && !other.disks.is_empty() && !self.is_zone_drained(other)
+        };
+        if self.zones.iter().filter(stays).count() < ZONE_COUNT_MIN {
+            return Err(format!(
+                "fewer than {ZONE_COUNT_MIN} zones would be left for what is in it: add a zone first"
+            ));
+        }
+        for disk in zone.disks.iter().filter(|disk| !self.is_drained(**disk)) {
+            next.note_drained(*disk, index)?;
+        }
+        Ok(next)
+    }
+
+    /// The zone takes shards again.
+    pub(crate) fn keep_zone(&self, name: &str) -> Result<Self, String> {
+        let mut next = self.next("")?;
+        let zone = &self.zones[self.position(name)?];
+        if !self.is_zone_drained(zone) {
+            return Err("it is not being drained".to_owned());
+        }
+        let drained = &mut next.changes.drained;
+        drained.retain(|drained| !zone.disks.contains(&drained.disk));
+        Ok(next)
+    }
+
+    /// The zone, which was drained, is none of the store's any more.
+    pub(crate) fn remove_zone(&self, name: &str) -> Result<Self, String> {
+        let mut next = self.next("")?;
+        let index = self.position(name)?;
+        let zone = &self.zones[index];
+        if !self.is_zone_drained(zone) {
+            return Err("it is not drained: drain it first".to_owned());
+        }
+        next.changes
+            .notes
+            .retain(|note| !zone.disks.contains(&note.disk));
+        next.zones[index].disks.clear();
+        if strongroom_base::planted("zone_gives_its_position_away") {
+            next.zones.remove(index);
+        }
+        Ok(next)
+    }
+
+    /// The position of a zone that is there.
+    fn position(&self, name: &str) -> Result<usize, String> {
+        let there = |zone: &&ZoneMember| !zone.disks.is_empty();
+        let found = (self.zones.iter()).position(|zone| there(&zone) && zone.name == name);
+        found.ok_or_else(|| {
+            let names = self.zones.iter().filter(there);
+            let names: Vec<&str> = names.map(|zone| zone.name.as_str()).collect();
+            format!(
+                "the store has no zone {name}: name one of {}",
+                names.join(", ")
+            )
+        })
     }
 
     /// `disk` takes shards again.
@@ -219,12 +341,7 @@ impl Layout {
     /// `new` is one more disk of `zone`.
     pub(crate) fn add(&self, zone: &str, new: DiskId, folder: &str) -> Result<Self, String> {
         let mut next = self.next(folder)?;
-        let names: Vec<String> = self.zones.iter().map(|zone| zone.name.clone()).collect();
-        let found = next.zones.iter_mut().find(|known| known.name == zone);
-        let found = found.ok_or_else(|| {
-            let names = names.join(", ");
-            format!("the store has no zone {zone}: name one of {names}")
-        })?;
+        let found = &mut next.zones[self.position(zone)?];
         if found.disks.len() >= DISK_COUNT_PER_ZONE_MAX {
             return Err(format!(
                 "zone {zone} has {DISK_COUNT_PER_ZONE_MAX} disks, the most it can have"
@@ -332,6 +449,45 @@ mod tests {
         assert_eq!(removed.changes.number, 2);
         let replaced = drained.replace(id(2), id(4), "/new").unwrap();
         assert!(!replaced.is_drained(id(4)) && !replaced.is_drained(id(2)));
+    }
+
+    #[test]
+    fn zones_come_and_go_and_keep_their_positions() {
+        let first = layout(&[("a", &[1]), ("b", &[2, 3])]);
+        let added = first
+            .add_zone("c", &[(id(4), "/4"), (id(5), "/5")])
+            .unwrap();
+        assert_eq!(added.members(), 0b111);
+        assert_eq!(added.folder_of(id(5)), Some("/5"));
+        let drained = added.drain(id(2)).unwrap().drain_zone("b").unwrap();
+        assert!(drained.is_zone_drained(&drained.zones[1]));
+        let kept = drained.keep_zone("b").unwrap();
+        assert!(!kept.is_drained(id(2)) && !kept.is_drained(id(3)));
+        let removed = drained.remove_zone("b").unwrap();
+        assert_eq!((removed.members(), removed.zones.len()), (0b101, 3));
+        assert_eq!(removed.zone_of(id(4)), Some("c"));
+        assert!(removed.drained_zone(id(3)).is_some(), "it is still known");
+        let again = removed.add_zone("d", &[(id(6), "/6")]).unwrap();
+        assert_eq!(again.members(), 0b1101);
+    }
+
+    #[test]
+    fn what_a_zone_can_not_do_is_refused_with_a_sentence() {
+        let first = layout(&[("a", &[1]), ("b", &[2])]);
+        let why = |outcome: Result<Layout, String>| outcome.unwrap_err();
+        assert!(why(first.add_zone("a", &[(id(3), "/3")])).contains("another name"));
+        assert!(why(first.add_zone("c", &[])).contains("folders"));
+        assert!(why(first.drain_zone("b")).contains("add a zone first"));
+        assert!(why(first.remove_zone("b")).contains("drain it first"));
+        assert!(why(first.keep_zone("b")).contains("not being drained"));
+        assert!(why(first.drain_zone("x")).contains("one of a, b"));
+        let three = first.add_zone("c", &[(id(3), "/3")]).unwrap();
+        let removed = three.drain_zone("c").unwrap().remove_zone("c").unwrap();
+        assert!(why(removed.add_zone("c", &[(id(4), "/4")])).contains("was removed"));
+        assert!(why(removed.drain_zone("c")).contains("no zone c"));
+        assert!(why(removed.add("c", id(4), "/4")).contains("no zone c"));
+        let one = layout(&[("a", &[1, 2])]);
+        assert!(why(one.add_zone("b", &[(id(3), "/3")])).contains("one zone"));
     }
 
     #[test]

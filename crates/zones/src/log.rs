@@ -17,9 +17,9 @@ use strongroom_base::{AlignedBuf, FileRef, tasks};
 
 use crate::batch::{Batch, BatchHeader, BatchKind, Generation};
 use crate::counters::Counters;
-use crate::disks::{DiskHandle, DiskId, Disks, MemberIndex, OutReason};
+use crate::disks::{DiskHandle, DiskId, Disks, MEMBER_COUNT_MAX, MemberIndex, OutReason};
 use crate::member_log::{MemberLog, Tail};
-use crate::open::OpenStore;
+use crate::open::{OpenStore, service_of_all};
 use crate::recovery::Base;
 use crate::superblock::{DiskState, Promise, StoreId, Superblock};
 use crate::work::Works;
@@ -36,6 +36,8 @@ pub struct MemberStatus {
     /// The zone, or in a store of one zone, the disk.
     pub name: String,
     pub in_service: bool,
+    /// A zone that left the store: its place in the list is never used again (RFC 0012).
+    pub is_removed: bool,
 }
 
 /// Where the log stands.
@@ -52,12 +54,6 @@ pub struct LogStatus {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Stalled(pub String);
-
-/// A member as the log sees it.
-pub(crate) struct Member {
-    pub name: String,
-    pub disks: MemberDisks,
-}
 
 /// The disks of a member, as the layout has them when one asks.
 pub(crate) struct MemberDisks {
@@ -82,8 +78,10 @@ pub(crate) type LogOnDisk = (DiskId, Arc<MemberLog>);
 pub(crate) struct Shared {
     pub store: StoreId,
     pub open: OpenStore,
-    pub members: Vec<Member>,
-    /// The log of each member that has one in reach, and the disk it is on.
+    /// Whether zones are the members, or the disks of the one zone.
+    by_zone: bool,
+    /// The log of each member that has one in reach, and the disk it is on. Has room for members
+    /// that join later.
     pub logs: RwLock<Vec<Option<LogOnDisk>>>,
     pub status: Mutex<LogStatus>,
     pub truth: RwLock<Truth>,
@@ -94,31 +92,13 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub fn new(open: OpenStore) -> Arc<Self> {
-        let mut members: Vec<Member> = Vec::new();
-        let by_zone = open.zones.len() > 1;
-        for disk in open.disks.all() {
-            let index = usize::from(disk.member.0);
-            if members.len() <= index {
-                let name = if by_zone {
-                    disk.zone.clone()
-                } else {
-                    disk.name.clone()
-                };
-                members.push(Member {
-                    name,
-                    disks: MemberDisks {
-                        all: Arc::clone(&open.disks),
-                        member: disk.member,
-                    },
-                });
-            }
-        }
-        let logs = RwLock::new(members.iter().map(|_| None).collect());
-        let works = Works::new(members.len());
+        let by_zone = open.disks.layout().zones.len() > 1;
+        let logs = RwLock::new((0..MEMBER_COUNT_MAX).map(|_| None).collect());
+        let works = Works::new(MEMBER_COUNT_MAX);
         Arc::new(Self {
             store: open.store,
             open,
-            members,
+            by_zone,
             logs,
             status: Mutex::default(),
             truth: RwLock::default(),
@@ -131,8 +111,50 @@ impl Shared {
         &self.open.disks
     }
 
+    /// Length of the member list, those included that left.
+    pub fn list_len(&self) -> usize {
+        let layout = self.disks().layout();
+        match self.by_zone {
+            true => layout.zones.len(),
+            false => layout.zones.first().map_or(0, |only| only.disks.len()),
+        }
+    }
+
+    /// The members there are now.
+    pub fn members(&self) -> u64 {
+        let layout = self.disks().layout();
+        match self.by_zone {
+            true => layout.members(),
+            false => service_of_all(layout.zones.first().map_or(0, |only| only.disks.len())),
+        }
+    }
+
+    pub fn member_count(&self) -> usize {
+        self.members().count_ones() as usize
+    }
+
+    /// The zone, or in a store of one zone, the disk.
+    pub fn name(&self, member: usize) -> String {
+        if self.by_zone {
+            let layout = self.disks().layout();
+            let zone = layout.zones.get(member);
+            return zone.map_or_else(String::new, |zone| zone.name.clone());
+        }
+        let own = self.disks_of(member);
+        let disk = own.iter().next();
+        disk.map_or_else(String::new, |disk| disk.name.clone())
+    }
+
+    /// The disks of a member.
+    pub fn disks_of(&self, member: usize) -> MemberDisks {
+        MemberDisks {
+            all: Arc::clone(self.disks()),
+            member: MemberIndex(u16::try_from(member).expect("at most 64 members")),
+        }
+    }
+
     pub fn majority(&self) -> usize {
-        self.members.len() / 2 + 1
+        self.member_count() / 2 + 1
     }
 
     pub fn log(&self, member: usize) -> Option<Arc<MemberLog>> {
@@ -162,8 +184,8 @@ impl Shared {
         let (shared, homes) = (Arc::clone(self), log_disks.clone());
         let answers = self.on_members(members, move |member| {
             let log_disk = homes[member].ok_or_else(|| io::Error::other("no log disk"))?;
-            let found = shared.members[member].disks.iter();
-            let handle = found.clone().find(|disk| disk.id == log_disk);
+            let own = shared.disks_of(member);
+            let handle = own.iter().find(|disk| disk.id == log_disk);
             let handle = handle.ok_or_else(|| io::Error::other("no log disk"))?;
             shared.promise_disk(handle, promise, log_disk)
         });
@@ -176,9 +198,10 @@ impl Shared {
         let mut others = Vec::new();
         for member in bits(promised) {
             let log_disk = log_disks[member].expect("it was promised there");
-            let disks = self.members[member].disks.iter();
+            let disks = self.disks_of(member);
             others.extend(
                 disks
+                    .iter()
                     .filter(|disk| disk.id != log_disk && disk.in_service().is_some())
                     .map(|disk| (Arc::clone(disk), log_disk)),
             );
@@ -261,7 +284,7 @@ impl Shared {
         let (answer, answered) = channel();
         let progress = Arc::new(AtomicU64::new(0));
         let (working, counted) = (self.works.begin(member), Arc::clone(&progress));
-        let name = format!("member {}", self.members[member].name);
+        let name = format!("member {}", self.name(member));
         tasks::spawn_thread(&name, move || {
             let result = job(&counted);
             drop(working);
@@ -295,7 +318,7 @@ impl Shared {
         for member in bits(members) {
             let (job, answer) = (Arc::clone(&job), answer.clone());
             let working = self.works.begin(member);
-            let name = format!("member {}", self.members[member].name);
+            let name = format!("member {}", self.name(member));
             tasks::spawn_thread(&name, move || {
                 let result = job(member);
                 drop(working);
@@ -376,7 +399,7 @@ impl Shared {
 
     /// Members in `first`, then the others: an old copy that verifies is as good.
     fn preferred(&self, first: u64) -> impl Iterator<Item = usize> + use<> {
-        let count = self.members.len();
+        let count = self.list_len();
         let of = move |wanted: bool| (0..count).filter(move |i| (first >> i & 1 == 1) == wanted);
         of(true).chain(of(false))
     }
@@ -455,7 +478,7 @@ pub struct CommitLog {
 
 impl CommitLog {
     pub(crate) fn new(shared: Arc<Shared>, base: &Base) -> Self {
-        let members = shared.members.len();
+        let places = || 0..MEMBER_COUNT_MAX;
         Self {
             shared,
             generation: Generation::default(),
@@ -468,8 +491,8 @@ impl CommitLog {
             stamp_mark: 0,
             lock_clock: 0,
             last_kind: BatchKind::Membership,
-            tails: (0..members).map(|_| None).collect(),
-            writers: (0..members).map(|_| None).collect(),
+            tails: places().map(|_| None).collect(),
+            writers: places().map(|_| None).collect(),
         }
     }
 
@@ -583,8 +606,9 @@ impl CommitLog {
                 answer: answer.clone(),
                 member,
             };
-            let name = &self.shared.members[member].name;
-            let writer = self.writers[member].get_or_insert_with(|| LogWriter::start(name));
+            let shared = &self.shared;
+            let writer =
+                self.writers[member].get_or_insert_with(|| LogWriter::start(&shared.name(member)));
             let _ = writer.0.send(job);
         }
         drop(answer);
@@ -721,14 +745,8 @@ impl CommitLog {
     pub(crate) fn begin_generation(&mut self, mut service: u64) -> Result<(), Stalled> {
         loop {
             if (service.count_ones() as usize) < self.shared.majority() {
-                let names: Vec<&str> = self
-                    .shared
-                    .members
-                    .iter()
-                    .enumerate()
-                    .filter(|(i, _)| service >> i & 1 == 0)
-                    .map(|(_, m)| m.name.as_str())
-                    .collect();
+                let out = bits(self.shared.members() & !service);
+                let names: Vec<String> = out.map(|member| self.shared.name(member)).collect();
                 return Err(self.stall(&format!(
                     "too few zones are in service (out: {})",
                     names.join(", ")
@@ -766,7 +784,7 @@ impl CommitLog {
     }
 
     fn log_disks(&self) -> Vec<Option<DiskId>> {
-        (0..self.shared.members.len())
+        (0..MEMBER_COUNT_MAX)
             .map(|member| self.shared.log_disk(member))
             .collect()
     }
@@ -847,10 +865,12 @@ impl CommitLog {
         status.generation = self.generation.counter;
         status.acknowledged = self.acknowledged;
         status.stalled = stalled;
-        status.members = (self.shared.members.iter().enumerate())
-            .map(|(i, m)| MemberStatus {
-                name: m.name.clone(),
-                in_service: self.service >> i & 1 == 1,
+        let members = self.shared.members();
+        status.members = (0..self.shared.list_len())
+            .map(|member| MemberStatus {
+                name: self.shared.name(member),
+                in_service: self.service >> member & 1 == 1,
+                is_removed: members >> member & 1 == 0,
             })
             .collect();
         drop(status);

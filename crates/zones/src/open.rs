@@ -74,6 +74,7 @@ pub struct OpenStore {
     /// Counts process starts; larger than that of any earlier start these disks remember.
     pub run: u64,
     pub disks: Arc<Disks>,
+    /// The zones as they were when it was opened.
     pub zones: Vec<ZoneMember>,
     pub options: OpenOptions,
     pub random: Arc<dyn Random>,
@@ -417,20 +418,29 @@ fn assemble(
     let layout = newest.layout();
     let handles = handles(&newest, &present, &mut absent);
     for (spec, why) in &absent {
-        if !newest.zones.iter().any(|zone| zone.name == spec.zone) {
-            return Err(OpenError::Refused(format!(
-                "zone {} is not in the store's member list: remove it from the configuration",
-                spec.zone
-            )));
-        }
-        tracing::warn!(disk = %spec.name, zone = %spec.zone, %why, "disk is not in service");
+        let zone = newest.zones.iter().find(|zone| zone.name == spec.zone);
+        let why = match zone {
+            Some(zone) if zone.disks.is_empty() => "was removed from the store",
+            Some(_) => {
+                tracing::warn!(disk = %spec.name, zone = %spec.zone, %why, "disk is not in service");
+                continue;
+            }
+            None => "is not in the store's member list",
+        };
+        return Err(OpenError::Refused(format!(
+            "zone {} {why}: take it out of the configuration; a zone is added with `strongroom zone \
+             add` while the server runs",
+            spec.zone
+        )));
     }
     let disks = Arc::new(Disks::new(handles, layout, Arc::new(Counters::default())));
     Ok(OpenStore {
         store: newest.store,
         run: run + 1,
         disks,
-        zones: newest.zones,
+        zones: (newest.zones.into_iter())
+            .filter(|zone| !zone.disks.is_empty())
+            .collect(),
         options,
         random,
     })

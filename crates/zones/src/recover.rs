@@ -93,7 +93,7 @@ impl Store {
         let busy = shared.works.recover(shared.open.options.hang_limit);
         let voters = self.voters(mark, busy);
         // Members that meet every majority know; a majority is needed to go on.
-        let knowing = shared.members.len() - shared.majority() + 1;
+        let knowing = shared.member_count() - shared.majority() + 1;
         let base = decide(&voters, knowing, mark).map_err(|refusal| self.explain(&refusal))?;
         self.check_mark(&base, mark)?;
         self.check_reach(&voters, &base, mark)?;
@@ -179,7 +179,7 @@ impl Store {
         let why = format!(
             "{} of {} zones are usable and {} are needed to write: reads only, bring back the others",
             service.count_ones(),
-            self.0.members.len(),
+            self.0.member_count(),
             self.0.majority()
         );
         let mut status = self.0.status.lock().expect("no holder panics");
@@ -195,7 +195,7 @@ impl Store {
         let blocks = self.superblocks();
         let (answer, answered) = channel();
         let mut waiting = BTreeMap::new();
-        for member in 0..shared.members.len() {
+        for member in bits(shared.members()) {
             let found = (busy >> member & 1 == 0).then(|| self.promise_among(member, &blocks));
             let Some((promise, log_disk)) = found.flatten() else {
                 shared.set_log(member, None);
@@ -203,7 +203,7 @@ impl Store {
             };
             waiting.insert(member, log_disk);
             let (store, answer) = (self.clone(), answer.clone());
-            let name = format!("member {}", shared.members[member].name);
+            let name = format!("member {}", shared.name(member));
             tasks::spawn_thread(&name, move || {
                 let said = store.ask(member, promise, log_disk, mark);
                 let _ = answer.send((member, said));
@@ -292,8 +292,8 @@ impl Store {
         member: usize,
         blocks: &'a HashMap<DiskId, Superblock>,
     ) -> Option<&'a Superblock> {
-        let disks = self.0.members[member].disks.iter();
-        let blocks = disks.filter_map(|disk| blocks.get(&disk.id));
+        let disks = self.0.disks_of(member);
+        let blocks = disks.iter().filter_map(|disk| blocks.get(&disk.id));
         let blocks = blocks.filter(|block| block.state != DiskState::Joining);
         blocks.max_by_key(|block| (block.promise.generation, block.changes.number, block.run))
     }
@@ -307,8 +307,8 @@ impl Store {
         blocks: &HashMap<DiskId, Superblock>,
     ) -> Option<(Promise, DiskId)> {
         let best = self.best_of(member, blocks)?;
-        let disks = self.0.members[member].disks.iter();
-        let mut own = disks.filter_map(|disk| blocks.get(&disk.id));
+        let disks = self.0.disks_of(member);
+        let mut own = disks.iter().filter_map(|disk| blocks.get(&disk.id));
         let own = own.find(|block| block.disk == best.log_disk);
         let current = own.is_some_and(|own| {
             own.promise.generation == best.promise.generation && own.log_disk == own.disk
@@ -323,10 +323,8 @@ impl Store {
     /// Opens the log a superblock names; `None` when it is lost.
     fn open_log(&self, member: usize, log_disk: DiskId) -> io::Result<Option<Arc<MemberLog>>> {
         let shared = &self.0;
-        let handle = shared.members[member]
-            .disks
-            .iter()
-            .find(|d| d.id == log_disk);
+        let own = shared.disks_of(member);
+        let handle = own.iter().find(|d| d.id == log_disk);
         let Some(handle) = handle.filter(|handle| handle.in_service().is_some()) else {
             return Ok(None);
         };
@@ -365,6 +363,9 @@ impl Store {
             let missing = base.tip.saturating_sub(agreed.max(trimmed));
             lacking.insert((forgot, missing, voter.member), agreed);
         }
+        for member in self.joining(voters) {
+            lacking.insert((true, u64::MAX, member), 0);
+        }
         for ((forgot, missing, member), agreed) in lacking {
             let needed = (ready.count_ones() as usize) < shared.majority();
             if (forgot || missing > CATCH_UP_BATCHES_MAX) && !needed {
@@ -374,7 +375,7 @@ impl Store {
             let done = shared.watched(member, move |progress| {
                 store.catch_up_now(member, agreed, counter, tip, progress)
             });
-            let name = &shared.members[member].name;
+            let name = shared.name(member);
             match done {
                 Some(Ok(())) => ready |= 1 << member,
                 Some(Err(error)) => {
@@ -387,6 +388,34 @@ impl Store {
             }
         }
         ready
+    }
+
+    /// Members that the list took in and that have no promise yet. They may make up a majority when
+    /// the voters are one of the list without them: who goes on by that list then meets these (RFC
+    /// 0012 rule 6).
+    fn joining(&self, voters: &[Voter]) -> Vec<usize> {
+        let shared = &self.0;
+        let voting = voters
+            .iter()
+            .fold(0u64, |set, voter| set | 1 << voter.member);
+        let blocks = self.superblocks();
+        let is_joining = |member: &usize| {
+            let disks = shared.disks_of(*member);
+            let mut own = disks
+                .iter()
+                .filter_map(|disk| blocks.get(&disk.id))
+                .peekable();
+            own.peek().is_some() && own.all(|block| block.state == DiskState::Joining)
+        };
+        let joining: Vec<usize> = bits(shared.members() & !voting)
+            .filter(is_joining)
+            .collect();
+        let before = shared.member_count() - joining.len();
+        let is_majority = voters.len() > before / 2;
+        match is_majority && !strongroom_base::planted("recovery_leaves_joining_out") {
+            true => joining,
+            false => Vec::new(),
+        }
     }
 
     fn catch_up_now(
@@ -419,7 +448,8 @@ impl Store {
     fn member_hung(&self, member: usize) {
         let shared = &self.0;
         let usable = |d: &&Arc<DiskHandle>| d.disk.is_some() && d.in_service().is_some();
-        let first = shared.members[member].disks.iter().find(usable);
+        let own = shared.disks_of(member);
+        let first = own.iter().find(usable);
         let disk = shared.log_disk(member).or(first.map(|disk| disk.id));
         if let Some(disk) = disk {
             shared.disks().take_out(disk, OutReason::Hung);
@@ -432,7 +462,7 @@ impl Store {
     fn fresh_log(&self, member: usize) -> io::Result<(DiskId, Arc<MemberLog>)> {
         let shared = &self.0;
         let previous = shared.log_disk(member);
-        let disks = &shared.members[member].disks;
+        let disks = shared.disks_of(member);
         let usable = |d: &&Arc<DiskHandle>| d.disk.is_some() && d.in_service().is_some();
         let layout = shared.disks().layout();
         let stays = |d: &&Arc<DiskHandle>| usable(d) && !layout.is_drained(d.id);
@@ -453,7 +483,7 @@ impl Store {
     /// Writes to every disk in service of a member that it has no log. Promise and layout stay
     /// together, as `best` has them (hazard H81).
     fn disown_log(&self, member: usize, best: &Superblock) -> io::Result<()> {
-        for handle in self.0.members[member].disks.iter() {
+        for handle in self.0.disks_of(member).iter() {
             let (Some(disk), Some(_)) = (&handle.disk, handle.in_service()) else {
                 continue;
             };
@@ -485,16 +515,14 @@ impl Store {
 
     fn explain(&self, refusal: &Refusal) -> RecoverError {
         let shared = &self.0;
-        let named = |set: u64| -> Vec<&str> {
-            bits(set)
-                .filter_map(|i| shared.members.get(i))
-                .map(|m| m.name.as_str())
-                .collect()
+        let named = |set: u64| -> Vec<String> {
+            let members = bits(set & shared.members());
+            members.map(|member| shared.name(member)).collect()
         };
         RecoverError(match refusal {
             Refusal::TooFew { votes, needed } => format!(
                 "{votes} of {} zones are usable and {needed} are needed: bring back the others",
-                shared.members.len()
+                shared.member_count()
             ),
             Refusal::NeedsOneOf { service } => format!(
                 "the logs present may miss acknowledged writes: bring back one of the zones {}",
@@ -581,12 +609,12 @@ impl Store {
         let status = self.0.status.lock().expect("no holder panics").clone();
         let out = |i: &usize| status.members.get(*i).is_some_and(|m| !m.in_service);
         let usable = |i: &usize| {
-            self.0.members[*i]
-                .disks
+            self.0
+                .disks_of(*i)
                 .iter()
                 .any(|d| d.disk.is_some() && d.in_service().is_some())
         };
-        (0..self.0.members.len())
+        bits(self.0.members())
             .filter(out)
             .filter(usable)
             .filter(|member| !self.0.works.is_busy(*member))
@@ -690,7 +718,7 @@ impl Store {
             return Ok(());
         };
         let member = usize::from(handle.member.0);
-        let Some(log_disk) = log_disks[member] else {
+        let Some(log_disk) = log_disks.get(member).copied().flatten() else {
             return Ok(());
         };
         // The log disk that remembers less is an old image: nothing may make it look current.
@@ -753,7 +781,7 @@ impl CommitLog {
                 io::Error::other("it hung")
             }
         };
-        let name = &self.shared.members[member].name;
+        let name = self.shared.name(member);
         tracing::warn!(%name, %error, "a member failed while it caught up");
         Ok(())
     }

@@ -18,10 +18,12 @@ use crate::layout::{Changes, Layout};
 
 /// Newest superblock format this build writes and reads. Format 1, which is as it was before disks
 /// could be changed, is written until the first change.
-pub const SUPERBLOCK_FORMAT: u32 = 3;
+pub const SUPERBLOCK_FORMAT: u32 = 4;
 const FORMAT_WITHOUT_CHANGES: u32 = 1;
 /// As it was before disks could be drained; written until the first is.
 const FORMAT_WITHOUT_DRAINED: u32 = 2;
+/// As it was before zones could leave: a program that knows no more would count those as members.
+const FORMAT_WITHOUT_REMOVED: u32 = 3;
 /// Name of the superblock on a disk.
 pub(crate) const SUPERBLOCK_FILE: &str = "superblock";
 const SUPERBLOCK_TEMPORARY: &str = "superblock.new";
@@ -112,10 +114,12 @@ impl Superblock {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         let as_before = self.changes == Changes::default() && self.state != DiskState::Joining;
-        let format = match (as_before, self.changes.has_drained()) {
-            (true, _) => FORMAT_WITHOUT_CHANGES,
-            (false, false) => FORMAT_WITHOUT_DRAINED,
-            (false, true) => SUPERBLOCK_FORMAT,
+        let has_removed = self.zones.iter().any(|zone| zone.disks.is_empty());
+        let format = match (as_before, self.changes.has_drained(), has_removed) {
+            (true, _, _) => FORMAT_WITHOUT_CHANGES,
+            (false, false, false) => FORMAT_WITHOUT_DRAINED,
+            (false, true, false) => FORMAT_WITHOUT_REMOVED,
+            (false, _, true) => SUPERBLOCK_FORMAT,
         };
         w.bytes(MAGIC).u32(format);
         w.bytes(&self.store.0)
@@ -140,7 +144,7 @@ impl Superblock {
             }
         }
         if format > FORMAT_WITHOUT_CHANGES {
-            self.changes.encode(&mut w);
+            self.changes.encode(&mut w, format > FORMAT_WITHOUT_DRAINED);
         }
         let sum = checksum128(CHECKSUM_SEED, &[&w.0]);
         w.bytes(&sum);
@@ -354,11 +358,19 @@ mod tests {
         block
     }
 
+    fn removed() -> Superblock {
+        let mut block = drained();
+        let disk = block.zones[1].disks.remove(0);
+        block.changes.drained.push(Drained { disk, zone: 1 });
+        block
+    }
+
     #[test]
     fn superblock_decodes_to_what_was_encoded_and_any_flipped_bit_is_damage() {
         check_every_bit(&sample());
         check_every_bit(&changed());
         check_every_bit(&drained());
+        check_every_bit(&removed());
     }
 
     fn check_every_bit(block: &Superblock) {
@@ -380,13 +392,13 @@ mod tests {
     #[test]
     fn superblock_of_a_newer_format_is_refused_by_version() {
         let mut bytes = sample().encode();
-        bytes[8] = 4;
+        bytes[8] = 5;
         let body = bytes.len() - 16;
         let sum = checksum128(CHECKSUM_SEED, &[&bytes[..body]]);
         bytes[body..].copy_from_slice(&sum);
         assert!(matches!(
             Superblock::decode(&bytes),
-            Err(SuperblockError::Newer(4))
+            Err(SuperblockError::Newer(5))
         ));
     }
 
@@ -409,5 +421,12 @@ mod tests {
         let golden = include_bytes!("../testdata/superblock-3.bin");
         assert_eq!(Superblock::decode(golden).unwrap(), drained());
         assert_eq!(drained().encode(), golden);
+    }
+
+    #[test]
+    fn superblock_of_format_4_in_testdata_stays_readable() {
+        let golden = include_bytes!("../testdata/superblock-4.bin");
+        assert_eq!(Superblock::decode(golden).unwrap(), removed());
+        assert_eq!(removed().encode(), golden);
     }
 }

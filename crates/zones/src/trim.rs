@@ -81,7 +81,7 @@ impl LogReader {
     /// Bytes that a trim up to `through` would give back on the member where it is most.
     #[must_use]
     pub fn bytes_through(&self, through: u64) -> u64 {
-        let members = 0..self.0.members.len();
+        let members = bits(self.0.members());
         let logs = members.filter_map(|member| self.0.log(member));
         logs.filter_map(|log| log.bytes_through(through).ok())
             .max()
@@ -117,7 +117,7 @@ impl Store {
 
     fn trim_member(&self, member: usize, through: u64) -> Result<u64, TrimError> {
         let shared = self.shared();
-        let name = shared.members[member].name.clone();
+        let name = shared.name(member);
         let failed = |why: &str| TrimError(format!("the log of {name} was not trimmed: {why}"));
         let (Some(log), Some(disk)) = (shared.log(member), shared.log_disk(member)) else {
             return Err(failed("it has none"));

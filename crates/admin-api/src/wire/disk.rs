@@ -1,4 +1,4 @@
-//! Changes of the disks.
+//! Changes of the disks and zones.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,4 +54,32 @@ pub struct DiskJoined {
     pub zone: String,
     /// Where it is: what the next start must be given.
     pub folder: String,
+}
+
+/// One more zone.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddZoneRequest {
+    /// Its name, one that no zone of the store has or had.
+    pub zone: String,
+    /// Absolute paths of empty folders, one for each disk, on the machine of the server, with commas
+    /// between them.
+    pub folders: String,
+}
+
+/// A zone of the store.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneRequest {
+    /// Its name.
+    pub zone: String,
+}
+
+/// The zone that was changed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ZoneChanged {
+    /// Its name.
+    pub zone: String,
+    /// The folders of its disks.
+    pub folders: Vec<String>,
 }

@@ -14,7 +14,10 @@ mod upload;
 pub use bucket::{
     BUCKETS_PAGE_DEFAULT, BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest, BucketsRequest,
 };
-pub use disk::{AddDiskRequest, DiskChanged, DiskJoined, DiskRequest, ReplaceDiskRequest};
+pub use disk::{
+    AddDiskRequest, AddZoneRequest, DiskChanged, DiskJoined, DiskRequest, ReplaceDiskRequest,
+    ZoneChanged, ZoneRequest,
+};
 pub use place::{
     ObjectPlaces, PARTS_PAGE_MAX, PartPlaces, RunPlaces, ShardPlace, ShardRole, ShardState, Stored,
     VERIFY_PARTS_MAX, WhereRequest,

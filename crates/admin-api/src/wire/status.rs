@@ -75,6 +75,9 @@ pub struct ZoneStatus {
     pub reason: Option<String>,
     /// Its disks.
     pub disks: Vec<DiskStatus>,
+    /// Whether it is drained: it takes no new shards, and is to leave the store.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 /// One disk.
@@ -149,6 +152,13 @@ pub struct ZoneSummary {
     pub bytes_free: u64,
     /// Bytes in all of those that answer.
     pub bytes_total: u64,
+    /// Whether it is drained: it takes no new shards, and is to leave the store.
+    #[serde(default)]
+    pub draining: bool,
+    /// While it is drained: blobs of the store that are known to be written anew still. The walk that
+    /// finds them begins within seconds of the drain or of a start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blobs_left: Option<u64>,
 }
 
 impl From<&ZoneStatus> for ZoneSummary {
@@ -162,6 +172,8 @@ impl From<&ZoneStatus> for ZoneSummary {
             disks_in_service: zone.disks.iter().filter(|disk| disk.in_service).count() as u64,
             bytes_free: sum(|disk| disk.bytes_free),
             bytes_total: sum(|disk| disk.bytes_total),
+            draining: zone.draining,
+            blobs_left: None,
         }
     }
 }

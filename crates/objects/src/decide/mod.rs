@@ -48,7 +48,7 @@ pub use pack::{
 };
 pub use put::{Body, NewContent, PutCommit, PutDone, put};
 pub use range::{resolve_part, resolve_range};
-pub use respread::{RespreadOutcome, clear_reduced, respread};
+pub use respread::{RespreadOutcome, clear_reduced, mark_reduced, respread};
 pub use sweep::{Grave, end_graves, settle_buried, touch_buried};
 pub use tagging::set_tags;
 pub use upload::{

@@ -53,6 +53,29 @@ pub fn respread(
     Ok((finish(writes), RespreadOutcome::Moved))
 }
 
+/// Marks blobs that have less than is asked for now, those that are still at the same place and have
+/// no mark. How many.
+///
+/// # Errors
+/// `Corrupt`.
+pub fn mark_reduced(reads: &mut dyn Reads, blobs: &[(BlobId, Place)]) -> Decided<u64> {
+    let mut writes = Writes::default();
+    let mut marked = 0;
+    for (blob, place) in blobs {
+        let Some(mut record) = load::<BlobRecord>(reads, &keys::blob(*blob))? else {
+            continue;
+        };
+        if record.place.as_ref() != Some(place) || reads.get(&keys::reduced(*blob))?.is_some() {
+            continue;
+        }
+        record.reduced = true;
+        writes.put(keys::blob(*blob), &record);
+        writes.mark_reduced(*blob);
+        marked += 1;
+    }
+    Ok((finish(writes), marked))
+}
+
 /// Takes the mark from a blob that is gone or, at `place`, has what is asked for.
 ///
 /// # Errors
