@@ -82,10 +82,12 @@ impl Objects {
                 {
                     return Ok(page.truncated());
                 }
-                after = Some(record_key.clone());
             }
             if !scanned.more {
                 return Ok(page.output);
+            }
+            if let Some((record_key, _)) = scanned.records.into_iter().next_back() {
+                after = Some(record_key);
             }
             if let Some(common) = page.inside(after.as_deref()) {
                 after = Some(keys::heads_past(bucket.id, &common));

@@ -1,7 +1,6 @@
 //! Entity tags.
 
 use std::fmt;
-use std::fmt::Write as _;
 use std::str::FromStr;
 
 /// The entity tag of an object: the MD5 of its content, or of its parts' MD5s and their count.
@@ -42,9 +41,7 @@ impl ETag {
 /// Without quotes.
 impl fmt::Display for ETag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.md5() {
-            write!(f, "{byte:02x}")?;
-        }
+        f.write_str(text(&self.hex()))?;
         match self {
             Self::Md5(_) => Ok(()),
             Self::Multipart { part_count, .. } => write!(f, "-{part_count}"),
@@ -87,13 +84,24 @@ impl ETag {
     /// Lower-case hexadecimal digits of the MD5 part alone.
     #[must_use]
     pub fn md5_hex(&self) -> String {
-        self.md5()
-            .iter()
-            .fold(String::with_capacity(32), |mut text, byte| {
-                write!(text, "{byte:02x}").expect("writing to a string");
-                text
-            })
+        text(&self.hex()).to_owned()
     }
+
+    /// The digits by table: a list writes a thousand entity tags, and formatting each byte was a fifth
+    /// of its cost.
+    fn hex(&self) -> [u8; 32] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = [0; 32];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.md5()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 0x0F)];
+        }
+        hex
+    }
+}
+
+fn text(hex: &[u8; 32]) -> &str {
+    std::str::from_utf8(hex).expect("digits are text")
 }
 
 #[cfg(test)]
@@ -112,6 +120,12 @@ mod tests {
             assert_eq!(etag.quoted().parse(), Ok(etag));
         }
         assert_eq!(multipart.to_string(), format!("{}-7", "01".repeat(16)));
+        let md5 = std::array::from_fn(|index| index as u8 * 0x11);
+        assert_eq!(
+            ETag::Md5(md5).to_string(),
+            "00112233445566778899aabbccddeeff"
+        );
+        assert_eq!(ETag::Md5(md5).md5_hex(), "00112233445566778899aabbccddeeff");
     }
 
     #[test]

@@ -432,8 +432,10 @@ pub fn object_key_of(key: &[u8]) -> Option<(ObjectKey, &[u8])> {
                 return Some((ObjectKey::new(text).ok()?, tail));
             }
             [0x00, ..] | [] => return None,
-            [byte, tail @ ..] => {
-                text.push(*byte);
+            _ => {
+                let end = rest.iter().position(|byte| *byte == 0x00);
+                let (plain, tail) = rest.split_at(end.unwrap_or(rest.len()));
+                text.extend_from_slice(plain);
                 rest = tail;
             }
         }
