@@ -179,5 +179,9 @@ def test_a_drain_goes_on_after_a_kill_and_can_be_taken_back(new_server, tmp_path
     assert read_all(server.client(), "objects") == expected
     strongroom(server, "disk", "keep", tmp_path / "c")
     assert "drain" not in disk(server, tmp_path / "c")
+    for _ in range(2):  # One that is under way is waited for.
+        told = strongroom(server, "disk", "drain", tmp_path / "c", "--wait")
+        assert "Nothing is on" in told and disk(server, tmp_path / "c")["drain"]["segments_left"] == 0
+    strongroom(server, "disk", "keep", tmp_path / "c")
     kept = strongroom(server, "disk", "remove", tmp_path / "c", code=1)
     assert "drain it first" in kept, kept

@@ -76,7 +76,7 @@ pub enum Disk {
     /// Add a blank disk to a zone
     Add(DiskAdd),
     /// Begin to empty a disk that works: what it has moves to other disks of its zone
-    Drain(DiskOne),
+    Drain(DiskDrain),
     /// End a drain: the disk takes new shards again
     Keep(DiskOne),
     /// Take a drained, empty disk out of the store; nothing on it is erased
@@ -90,7 +90,8 @@ impl Disk {
         match self {
             Self::Replace(flags) => &flags.connect,
             Self::Add(flags) => &flags.connect,
-            Self::Drain(flags) | Self::Keep(flags) | Self::Remove(flags) => &flags.connect,
+            Self::Drain(flags) => &flags.connect,
+            Self::Keep(flags) | Self::Remove(flags) => &flags.connect,
         }
     }
 }
@@ -163,6 +164,18 @@ pub struct DiskAdd {
     /// Empty folder on the new disk, as an absolute path on the machine of the server
     #[arg(long, value_name = "DIR")]
     pub folder: String,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// What `disk drain` takes.
+#[derive(Debug, Args)]
+pub struct DiskDrain {
+    /// Its id, or its folder as `disks` shows it
+    pub disk: String,
+    /// Wait until nothing is on it any more. A drain that is under way already is waited for too
+    #[arg(long)]
+    pub wait: bool,
     #[command(flatten)]
     pub connect: Connect,
 }

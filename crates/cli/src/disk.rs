@@ -6,7 +6,11 @@ use strongroom_admin_api::{
 
 use crate::command::{Disk, DiskAdd, DiskReplace};
 use crate::show::escaped;
-use crate::{Admin, CliError, json_text};
+use crate::{Admin, CliError, drain, json_text};
+
+/// A disk that came in is empty: people should know where to see that it no longer is.
+const REBUILT: &str = "The shards of the old disk are made anew on it: `strongroom repair status` \
+                       shows how far that is.\n";
 
 pub(crate) async fn disk(admin: &Admin, flags: &Disk) -> Result<String, CliError> {
     let json = flags.connect().json;
@@ -14,7 +18,7 @@ pub(crate) async fn disk(admin: &Admin, flags: &Disk) -> Result<String, CliError
         Disk::Replace(flags) => {
             let joined = replace(admin, flags).await?;
             Ok(shown(json, &joined, || {
-                joined_text(&joined, &replaced_next(flags, &joined))
+                joined_text(&joined, &replaced_next(flags, &joined)) + REBUILT
             }))
         }
         Disk::Add(flags) => {
@@ -23,10 +27,7 @@ pub(crate) async fn disk(admin: &Admin, flags: &Disk) -> Result<String, CliError
                 joined_text(&joined, &added_next(&joined))
             }))
         }
-        Disk::Drain(one) => {
-            let changed = admin.drain_disk(&request(&one.disk)).await?;
-            Ok(shown(json, &changed, || drained_text(&changed)))
-        }
+        Disk::Drain(flags) => drain::drain(admin, flags).await,
         Disk::Keep(one) => {
             let changed = admin.keep_disk(&request(&one.disk)).await?;
             Ok(shown(json, &changed, || {
@@ -40,13 +41,17 @@ pub(crate) async fn disk(admin: &Admin, flags: &Disk) -> Result<String, CliError
     }
 }
 
-fn request(disk: &str) -> DiskRequest {
+pub(crate) fn request(disk: &str) -> DiskRequest {
     DiskRequest {
         disk: disk.to_owned(),
     }
 }
 
-fn shown<T: serde::Serialize>(json: bool, answer: &T, text: impl FnOnce() -> String) -> String {
+pub(crate) fn shown<T: serde::Serialize>(
+    json: bool,
+    answer: &T,
+    text: impl FnOnce() -> String,
+) -> String {
     if json { json_text(answer) } else { text() }
 }
 
@@ -90,14 +95,6 @@ fn replaced_next(flags: &DiskReplace, joined: &DiskJoined) -> String {
 fn added_next(joined: &DiskJoined) -> String {
     let (zone, folder) = (escaped(&joined.zone), escaped(&joined.folder));
     format!("From the next start on give {folder} to zone {zone} as well.")
-}
-
-fn drained_text(changed: &DiskChanged) -> String {
-    let (zone, folder) = (escaped(&changed.zone), escaped(&changed.folder));
-    format!(
-        "{folder} gets no new shards; those it has move to other disks of zone {zone}.\n\
-         When `strongroom disk remove {folder}` is accepted, nothing is on it any more.\n"
-    )
 }
 
 fn removed_text(changed: &DiskChanged) -> String {

@@ -21,6 +21,7 @@ mod buckets;
 mod command;
 mod disk;
 mod doctor;
+mod drain;
 mod http_transport;
 mod pinned;
 mod place;
