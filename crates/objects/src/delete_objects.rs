@@ -2,22 +2,27 @@
 
 use std::collections::HashSet;
 
+use futures::future::join_all;
 use strongroom_types::VersionId;
 
 use crate::api::{
     DELETE_KEYS_MAX, DeleteKey, DeleteObjectOutput, DeleteObjects, DeleteObjectsOutput,
 };
-use crate::decide::{self, Deletion};
+use crate::decide::{self, BucketRef, Deletion};
 use crate::error::{Error, Result};
 use crate::objects::Objects;
 
 /// Most keys deleted in one transaction: 1000 keys are ten commits, and none holds up the commits
 /// behind it for long.
 const GROUP_KEYS_MAX: usize = 100;
+/// Most groups under way at once. One after the other, 1000 keys waited for ten syncs; those that wait
+/// together share one. Not all ten: a small commit that comes behind them waits for half of them.
+const GROUPS_AT_ONCE_MAX: usize = 5;
 
 impl Objects {
     /// Deletes many keys, each with an answer of its own. Keys are deleted in groups, each in one
-    /// commit; keys of different groups are not deleted together.
+    /// commit; keys of different groups are not deleted together, and in no order, unless a key is
+    /// named again.
     ///
     /// # Errors
     /// `NoSuchBucket`, `InvalidRequest`, `OperationAborted`. Once a group was deleted, what fails
@@ -29,21 +34,59 @@ impl Objects {
             return Err(Error::invalid_request(message));
         }
         let mut answers: DeleteObjectsOutput = Vec::with_capacity(request.keys.len());
-        for group in groups(request.keys) {
-            let count = group.len();
-            let bucket = bucket.clone();
-            let now = self.clock.now();
-            match self
-                .decide(move |reads| decide::delete(reads, &bucket, &group, now))
-                .await
-            {
-                Ok(group) => answers.extend(group.into_iter().map(answer_of)),
-                Err(error) if answers.is_empty() => return Err(error),
-                Err(error) => answers.extend((0..count).map(|_| Err(error.clone()))),
+        let mut is_any_deleted = false;
+        for together in waves(groups(request.keys)) {
+            let counts: Vec<usize> = together.iter().map(Vec::len).collect();
+            let deleted = together
+                .into_iter()
+                .map(|group| self.delete_group(&bucket, group));
+            let deleted = join_all(deleted).await;
+            is_any_deleted |= deleted.iter().any(Result::is_ok);
+            for (count, group) in counts.into_iter().zip(deleted) {
+                match group {
+                    Ok(group) => answers.extend(group),
+                    Err(error) if !is_any_deleted => return Err(error),
+                    Err(error) => answers.extend((0..count).map(|_| Err(error.clone()))),
+                }
             }
         }
         Ok(answers)
     }
+
+    /// Deletes the keys of one group in one commit.
+    async fn delete_group(
+        &self,
+        bucket: &BucketRef,
+        group: Vec<DeleteKey>,
+    ) -> Result<DeleteObjectsOutput> {
+        let (bucket, now) = (bucket.clone(), self.clock.now());
+        let answers = self
+            .decide(move |reads| decide::delete(reads, &bucket, &group, now))
+            .await?;
+        Ok(answers.into_iter().map(answer_of).collect())
+    }
+}
+
+/// What is deleted at once: a bounded number of groups, and none that names a key again which an
+/// earlier one names, since the order of those counts.
+fn waves(groups: Vec<Vec<DeleteKey>>) -> Vec<Vec<Vec<DeleteKey>>> {
+    let mut waves: Vec<Vec<Vec<DeleteKey>>> = Vec::new();
+    let mut named = HashSet::new();
+    for group in groups {
+        let full = waves
+            .last()
+            .is_none_or(|wave| wave.len() == GROUPS_AT_ONCE_MAX);
+        if full || group.iter().any(|key| named.contains(&key.key)) {
+            waves.push(Vec::new());
+            named.clear();
+        }
+        named.extend(group.iter().map(|key| key.key.clone()));
+        waves
+            .last_mut()
+            .expect("a wave was just pushed")
+            .push(group);
+    }
+    waves
 }
 
 /// VE15: of many keys, one with an id that no version has is an error of that key.
@@ -118,6 +161,17 @@ mod tests {
         };
         let groups = groups(vec![version(1), version(2), key("a"), version(3), key("b")]);
         assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2]);
+    }
+
+    #[test]
+    fn ten_groups_are_two_waves_and_a_key_named_twice_begins_another() {
+        let keys = (0..1000).map(|index| key(&index.to_string())).collect();
+        let sizes = |keys| waves(groups(keys)).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(keys), [5; 2]);
+        let mut keys: Vec<_> = (0..200).map(|index| key(&index.to_string())).collect();
+        keys.push(key("3"));
+        assert_eq!(sizes(keys), [2, 1]);
+        assert_eq!(sizes(vec![key("a"), key("a"), key("a")]), [1; 3]);
     }
 
     #[test]

@@ -91,12 +91,13 @@ async fn a_page_has_at_most_1000_entries_and_a_token_for_the_rest() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_thousand_keys_are_deleted_in_ten_transactions() {
+async fn a_thousand_keys_are_deleted_in_ten_transactions_five_at_once() {
     let world = World::with_bucket().await;
     for index in 0..1000 {
         world.put(&index.to_string(), b"x").await.unwrap();
     }
     world.meta.transactions.store(0, Ordering::SeqCst);
+    world.meta.running_max.store(0, Ordering::SeqCst);
     let keys = (0..1000)
         .map(|index: u32| DeleteKey {
             key: key(&index.to_string()),
@@ -111,6 +112,7 @@ async fn a_thousand_keys_are_deleted_in_ten_transactions() {
     let answers = world.objects.delete_objects(request).await.unwrap();
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1000);
     assert_eq!(world.meta.transactions.load(Ordering::SeqCst), 10);
+    assert_eq!(world.meta.running_max.load(Ordering::SeqCst), 5);
     world.check().await;
     world
         .objects

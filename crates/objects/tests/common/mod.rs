@@ -24,6 +24,9 @@ pub struct Counting {
     pub inner: Arc<MemoryMeta>,
     pub transactions: AtomicU64,
     pub scanned: AtomicU64,
+    /// Transactions under way, and the most there were at once.
+    pub running: AtomicU64,
+    pub running_max: AtomicU64,
     /// Whether there is no space for any write.
     pub full: AtomicBool,
 }
@@ -52,6 +55,11 @@ impl MetaStore for Counting {
 
     async fn transact(&self, transaction: Transaction) -> strongroom_meta::Result<()> {
         self.transactions.fetch_add(1, Ordering::SeqCst);
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.running_max.fetch_max(running, Ordering::SeqCst);
+        // Others come in while a commit is synced.
+        tokio::task::yield_now().await;
+        self.running.fetch_sub(1, Ordering::SeqCst);
         if !self.full.load(Ordering::SeqCst) {
             return self.inner.transact(transaction).await;
         }
@@ -102,6 +110,8 @@ impl World {
             inner,
             transactions,
             scanned,
+            running: AtomicU64::new(0),
+            running_max: AtomicU64::new(0),
             full,
         });
         let blobs = MemoryBlobs::new();
