@@ -23,6 +23,7 @@ use strongroom_zones::{
 use crate::body::{BodyWriter, TRANSACTION_COUNT_MAX, decode_record};
 use crate::follower::load;
 use crate::health::Views;
+use crate::slow_batch::{SlowBatches, Step, Times};
 use crate::space;
 use crate::state::{Applied, State};
 
@@ -87,6 +88,7 @@ pub struct Committer {
     /// Which disks were in service when recovery was tried last: until that changes, or a while
     /// passed, trying again would only disturb readers.
     pub tried: Option<(Vec<Option<Incarnation>>, Duration)>,
+    pub slow: SlowBatches,
 }
 
 /// A decision's look at the head of the log: this batch, then what is acknowledged.
@@ -229,10 +231,12 @@ impl Committer {
 
     /// Gathers what is waiting and commits it; true when asked to stop.
     fn commit_round(&mut self, first: Submission) -> bool {
+        let mut times = Times::begin(&self.clock);
         while self.state.overlay_is_full() && !self.state.is_stopping() {
             tasks::sleep_thread(OVERLAY_WAIT);
             self.state.prune();
         }
+        times.done(Step::Index);
         let mut after = None;
         if let Some(log) = &mut self.log
             && let Err(stalled) = log.settle()
@@ -244,6 +248,7 @@ impl Committer {
             )));
             return false;
         }
+        times.done(Step::Files);
         let log = self.log.as_ref().expect("it is serving");
         let reader = log.reader();
         let free = (self.state.space).least(&reader.log_disks(), reader.majority());
@@ -261,7 +266,8 @@ impl Committer {
                 Err(_) => break,
             }
         }
-        self.append(round);
+        times.done(Step::Decide);
+        self.append(round, times);
         match after {
             Some(Message::Admit(prepared)) => self.admit(prepared),
             Some(Message::Change(order)) => self.change_disks(order),
@@ -274,7 +280,7 @@ impl Committer {
         false
     }
 
-    fn append(&mut self, round: Round) {
+    fn append(&mut self, round: Round, mut times: Times) {
         if round.changes.is_empty() && round.body.transactions() == 0 {
             round.answer(&Ok(()));
             return;
@@ -295,7 +301,9 @@ impl Committer {
             stamp_mark: self.stamps.mark().0,
             lock_clock: log.marks().1.max(self.clock.now().0),
         };
-        let result = match log.append(append) {
+        let appended = log.append(append);
+        times.done(Step::Disks);
+        let result = match appended {
             Ok(header) => {
                 let (number, checksum) = (header.number, header.checksum());
                 let changes = Arc::new(changes);
@@ -308,6 +316,9 @@ impl Committer {
                 });
                 self.state.acknowledge_position(log.acknowledged());
                 Counters::add(&self.state.counters.commits, count);
+                times.done(Step::Show);
+                let zone = || log.last_to_sync();
+                (self.slow).note(&times, &self.state.counters, count, zone);
                 Ok(())
             }
             Err(stalled) => {

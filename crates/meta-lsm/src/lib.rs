@@ -24,6 +24,7 @@ mod health;
 mod hung;
 mod memory_view;
 mod overlay;
+mod slow_batch;
 mod space;
 mod state;
 mod store;

@@ -18,6 +18,7 @@ use strongroom_zones::{DiskChange, DiskHandle, LogReader, LogStatus, Store, chec
 
 use crate::committer::{ChangeError, ChangeOrder, Committer, Message, Submission};
 use crate::health::{self, Views};
+use crate::slow_batch::SlowBatches;
 use crate::state::State;
 use crate::trim::TrimRound;
 use crate::view::{MARK_KEY, ViewFactory};
@@ -90,6 +91,7 @@ impl LsmMeta {
             refused: "the store is starting".into(),
             shown: None,
             tried: None,
+            slow: SlowBatches::default(),
         };
         let thread = tasks::spawn_thread("committer", move || committer.run());
         health::start(

@@ -44,6 +44,8 @@ counters! {
     batches: Counter, "strongroom_log_batches_total", "Batches appended to the commit log.";
     log_syncs: Counter, "strongroom_log_syncs_total", "Syncs of commit log files, over all members.";
     log_bytes: Counter, "strongroom_log_bytes_total", "Bytes written to commit log files, over all members.";
+    slow_batches: Counter, "strongroom_slow_batches_total", "Batches of commits that took 250 ms or longer.";
+    slow_batches_disks: Counter, "strongroom_slow_batches_disks_total", "Of those, the ones in which writes and syncs of the log took longest.";
     segment_syncs: Counter, "strongroom_segment_syncs_total", "Syncs of segment files, over all disks.";
     segment_bytes: Counter, "strongroom_segment_bytes_total", "Bytes written to segment files, over all disks.";
     generations: Counter, "strongroom_generations_total", "Changes of generation by this process.";

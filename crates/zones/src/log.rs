@@ -473,6 +473,8 @@ pub struct CommitLog {
     pub(crate) lock_clock: u64,
     pub(crate) last_kind: BatchKind,
     pub(crate) tails: Vec<Option<Tail>>,
+    /// The member whose answer to the last batch came last.
+    last_to_sync: Option<usize>,
     writers: Vec<Option<LogWriter>>,
 }
 
@@ -492,6 +494,7 @@ impl CommitLog {
             lock_clock: 0,
             last_kind: BatchKind::Membership,
             tails: places().map(|_| None).collect(),
+            last_to_sync: None,
             writers: places().map(|_| None).collect(),
         }
     }
@@ -518,6 +521,12 @@ impl CommitLog {
     #[must_use]
     pub const fn marks(&self) -> (u64, u64) {
         (self.stamp_mark, self.lock_clock)
+    }
+
+    /// The zone, or in a store of one zone the disk, that synced the last batch after all others.
+    #[must_use]
+    pub fn last_to_sync(&self) -> Option<String> {
+        self.last_to_sync.map(|member| self.shared.name(member))
     }
 
     /// Fences members whose disk went out and begins new files when the current ones are full.
@@ -651,6 +660,7 @@ impl CommitLog {
             match answers.recv_timeout(limit) {
                 Ok((member, result)) => {
                     waiting &= !(1 << member);
+                    self.last_to_sync = Some(member);
                     match result {
                         Ok(()) => synced |= 1 << member,
                         Err(error) => {
