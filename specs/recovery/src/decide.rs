@@ -1,7 +1,7 @@
 //! The verdict of recovery: which chain survives.
 
 use crate::rules::Broken;
-use crate::state::{Batch, Generation, Kind, Promise, Set, State, Stored, bits, count};
+use crate::state::{Batch, Generation, Kind, List, Promise, Set, State, Stored, bits};
 
 /// The surviving chain.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,6 +11,7 @@ pub struct Base {
     pub forgot: Set,
     /// Highest counter seen.
     pub counter: u8,
+    pub list: List,
 }
 
 /// Why there is none.
@@ -76,7 +77,8 @@ impl Voter {
 /// # Errors
 /// [`Refusal`].
 pub fn decide(state: &State, present: Set, broken: Broken) -> Result<Base, Refusal> {
-    let voters: Vec<Voter> = bits(present)
+    let list = list_of(state, present);
+    let voters: Vec<Voter> = bits(present & list.members)
         .filter(|m| state.members[*m].formed || broken == Broken::BlankVotes)
         .map(|m| Voter {
             member: m,
@@ -96,7 +98,7 @@ pub fn decide(state: &State, present: Set, broken: Broken) -> Result<Base, Refus
     let needed = if broken == Broken::NoQuorum {
         1
     } else {
-        state.quorum_to_know()
+        list.quorum_to_know()
     };
     let mut forgot: Set = 0;
     loop {
@@ -104,23 +106,40 @@ pub fn decide(state: &State, present: Set, broken: Broken) -> Result<Base, Refus
             .iter()
             .filter(|v| forgot >> v.member & 1 == 0)
             .collect();
-        if votes.len() < needed {
+        let counts =
+            |v: &&&Voter| list.leaving >> v.member & 1 == 0 || broken == Broken::LeavingKnows;
+        // A majority goes on in any case: it meets every one of the list without the leaving member.
+        let is_majority = votes.len() >= list.majority();
+        let knowing = votes.iter().filter(counts).count();
+        if votes.len() < needed || (knowing < needed && !is_majority && broken != Broken::NoQuorum)
+        {
             return Err(Refusal::TooFew);
         }
-        let owner = choose(&votes, needed, broken)?;
+        // Rule 6 of RFC 0012: joining members make up a majority of the voters.
+        let joining = |set: Set| bits(set & list.members).filter(|m| state.members[*m].joining);
+        let before = bits(list.members).count() - joining(list.members).count();
+        let helped = votes.len() + joining(present).count();
+        let goes_on = votes.len() >= list.majority()
+            || (votes.len() > before / 2 && helped >= list.majority());
+        let owner = choose(&votes, needed, list.number > 0 && !goes_on, broken)?;
         let chain = owner.chain.as_deref().expect("only intact logs own");
         let newly = votes
             .iter()
             .filter(|v| forgets(v, chain))
             .fold(0, |set, v| set | 1 << v.member);
         if newly == 0 || broken == Broken::BelieveForgotten {
-            return finish(&voters, chain, forgot);
+            return finish(&voters, chain, forgot, list);
         }
         forgot |= newly;
     }
 }
 
-fn choose<'a>(votes: &[&'a Voter], needed: usize, broken: Broken) -> Result<&'a Voter, Refusal> {
+fn choose<'a>(
+    votes: &[&'a Voter],
+    needed: usize,
+    only_knows: bool,
+    broken: Broken,
+) -> Result<&'a Voter, Refusal> {
     let promise = votes.iter().map(|v| v.promise).max();
     let promise = promise.ok_or(Refusal::TooFew)?;
     let mut intact: Vec<&Voter> = votes
@@ -138,6 +157,10 @@ fn choose<'a>(votes: &[&'a Voter], needed: usize, broken: Broken) -> Result<&'a 
         let member_of_it = promise.service >> v.member & 1 == 1 || broken == Broken::BelieveCopies;
         v.tip().0 == promise.generation && member_of_it
     });
+    // Others may have gone on by the list before.
+    if !in_force && only_knows && broken != Broken::NotInForceKnows {
+        return Err(Refusal::NeedsOthers);
+    }
     if !in_force && intact.len() < needed {
         return Err(Refusal::NeedsOthers);
     }
@@ -164,7 +187,7 @@ fn forgets(voter: &Voter, chain: &[Stored]) -> bool {
             || (own[required - 1].good && own[required - 1].batch != chain[required - 1].batch))
 }
 
-fn finish(voters: &[Voter], chain: &[Stored], forgot: Set) -> Result<Base, Refusal> {
+fn finish(voters: &[Voter], chain: &[Stored], forgot: Set, list: List) -> Result<Base, Refusal> {
     let logs = || voters.iter().filter_map(|v| v.chain.as_ref());
     for (index, stored) in chain.iter().enumerate() {
         // The next header's chain checksum says which batch belongs in a hole.
@@ -195,15 +218,22 @@ fn finish(voters: &[Voter], chain: &[Stored], forgot: Set) -> Result<Base, Refus
         chain,
         forgot,
         counter: in_logs.chain(promised).max().unwrap_or(0),
+        list,
     })
 }
 
-/// How many members vote at all among `present`.
+/// The member list that the highest promise among `present` carries.
 #[must_use]
-pub fn formed(state: &State, present: Set) -> usize {
-    count(
-        bits(present)
-            .filter(|m| state.members[*m].formed)
-            .fold(0, |s, m| s | 1 << m),
-    )
+pub fn list_of(state: &State, present: Set) -> List {
+    let formed = bits(present).filter(|m| state.members[*m].formed);
+    let highest = formed.map(|m| state.members[m].promise).max();
+    highest.map_or_else(List::default, |promise| promise.list)
+}
+
+/// The members of `list` that vote at all among `present`.
+#[must_use]
+pub fn formed(state: &State, present: Set, list: List) -> Set {
+    bits(present & list.members)
+        .filter(|m| state.members[*m].formed)
+        .fold(0, |s, m| s | 1 << m)
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::decide::{Refusal, decide, formed};
+use crate::decide::{Refusal, decide, formed, list_of};
 use crate::protocol::{Action, brought_up, successors};
 use crate::rules::Broken;
 use crate::state::{Kind, Process, Set, State, Stored, bits, count};
@@ -224,10 +224,10 @@ fn check(state: &State, present: Set, broken: Broken) -> Checked {
                 };
             }
             let everyone = present == ((1u16 << state.members.len()) - 1) as Set;
-            let enough = formed(state, present) >= state.majority();
+            let enough = count(formed(state, present, base.list)) >= base.list.majority();
             if everyone
                 && enough
-                && count(brought_up(state, present, &base, broken)) < state.majority()
+                && count(brought_up(state, present, &base, broken)) < base.list.majority()
             {
                 return Checked::Wrong(Wrong::NoMajority);
             }
@@ -240,11 +240,14 @@ fn check(state: &State, present: Set, broken: Broken) -> Checked {
 /// present, at most one was harmed, and more than one copy was promised.
 fn check_refusal(state: &State, present: Set, refusal: Refusal) -> Checked {
     let everyone = ((1u16 << state.members.len()) - 1) as Set;
-    let unharmed = present & state.harmed == 0 && count(present) >= state.majority();
+    let list = list_of(state, present);
+    let votes = formed(state, present, list);
+    let unharmed = present & state.harmed == 0 && count(votes) >= list.majority();
     let one_harmed = present == everyone
         && count(state.harmed) <= 1
-        && state.members.len() >= 2
-        && formed(state, present) >= state.quorum_to_know();
+        && count(list.members) >= 2
+        && (count(votes & !list.leaving) >= list.quorum_to_know()
+            || count(votes) >= list.majority());
     if !state.forked && (unharmed || one_harmed) {
         Checked::Wrong(Wrong::Refused(refusal))
     } else {

@@ -7,7 +7,8 @@
 use crate::decide::{Base, decide};
 use crate::rules::Broken;
 use crate::state::{
-    Batch, Budget, Generation, Kind, Member, Process, Promise, Set, State, Stored, bits, count,
+    Batch, Budget, Generation, Kind, List, Member, Process, Promise, Set, State, Stored, bits,
+    count,
 };
 
 /// How a write to several members ended.
@@ -47,6 +48,10 @@ pub enum Action {
         length: usize,
     },
     Admit(usize),
+    /// The list takes in, drains or gives up a member.
+    TakeIn(usize),
+    Drain(usize),
+    GiveUp(usize),
     Image(usize),
     Destroy(usize),
     SetBack(usize),
@@ -159,10 +164,12 @@ fn running(state: &State, broken: Broken, out: &mut Vec<(Action, State)>) {
         service,
         chain,
         counter,
+        list,
     } = &state.process
     else {
         return;
     };
+    let list = *list;
     let (generation, service, counter) = (*generation, *service, *counter);
     let batch = |kind| Batch {
         generation,
@@ -175,7 +182,7 @@ fn running(state: &State, broken: Broken, out: &mut Vec<(Action, State)>) {
         let mut begun = state.clone();
         begun.budget.values -= 1;
         begun.next_value += 1;
-        for (end, next) in append(&begun, service, chain, batch, counter, broken) {
+        for (end, next) in append(&begun, service, chain, batch, (counter, list), broken) {
             out.push((Action::Write(end), next));
         }
     }
@@ -184,7 +191,7 @@ fn running(state: &State, broken: Broken, out: &mut Vec<(Action, State)>) {
         let mut begun = state.clone();
         begun.budget.idles -= 1;
         let batch = batch(Kind::Idle);
-        for (end, next) in append(&begun, service, chain, batch, counter, broken) {
+        for (end, next) in append(&begun, service, chain, batch, (counter, list), broken) {
             out.push((Action::Idle(end), next));
         }
     }
@@ -201,8 +208,59 @@ fn running(state: &State, broken: Broken, out: &mut Vec<(Action, State)>) {
             out.push((Action::Image(member), next));
         }
     }
-    for member in (0..state.members.len()).filter(|m| service >> m & 1 == 0) {
+    for member in bits(list.members & !service) {
         returning(state, member, broken, out);
+    }
+    changes_of_list(state, out);
+}
+
+/// One member more, one drained, or one fewer.
+fn changes_of_list(state: &State, out: &mut Vec<(Action, State)>) {
+    let Process::Run {
+        service,
+        chain,
+        counter,
+        list,
+        ..
+    } = &state.process
+    else {
+        return;
+    };
+    let begin = |service: Set, members: Set, leaving: Set| Process::Begin {
+        service,
+        chain: chain.clone(),
+        acknowledged: chain.len() as u8,
+        counter: *counter,
+        list: List {
+            number: list.number + 1,
+            members,
+            leaving,
+        },
+    };
+    let all_stay = |going: Set| list.members & !service & !going == 0;
+    for member in (0..state.members.len()).filter(|m| list.members >> m & 1 == 0) {
+        let blank = &state.members[member];
+        let fresh = !blank.formed && blank.promise == Promise::default();
+        let unharmed = state.harmed >> member & 1 == 0;
+        if state.budget.joins > 0 && fresh && unharmed && all_stay(0) {
+            let mut next = state.clone();
+            next.budget.joins -= 1;
+            next.members[member].joining = true;
+            next.process = begin(*service, list.members | 1 << member, list.leaving);
+            out.push((Action::TakeIn(member), next));
+        }
+    }
+    for member in bits(list.members) {
+        let one = 1 << member;
+        let mut next = state.clone();
+        if list.leaving == 0 && state.budget.leaves > 0 && count(list.members) > 2 {
+            next.budget.leaves -= 1;
+            next.process = begin(*service, list.members, one);
+            out.push((Action::Drain(member), next));
+        } else if list.leaving == one && all_stay(one) && count(service & !one) >= 2 {
+            next.process = begin(service & !one, list.members & !one, 0);
+            out.push((Action::GiveUp(member), next));
+        }
     }
 }
 
@@ -211,7 +269,7 @@ fn append(
     service: Set,
     chain: &[Batch],
     batch: Batch,
-    counter: u8,
+    (counter, list): (u8, List),
     broken: Broken,
 ) -> Vec<(End, State)> {
     let mut longer = chain.to_vec();
@@ -233,11 +291,12 @@ fn append(
                     service,
                     chain: longer.clone(),
                     counter,
+                    list,
                 }
             }
             End::Failed { failed, .. } => {
                 let service = service & !failed;
-                if count(service) < state.majority() {
+                if count(service) < list.majority() {
                     Process::Down
                 } else {
                     if broken == Broken::AckBeforeGeneration {
@@ -248,6 +307,7 @@ fn append(
                         chain: longer.clone(),
                         acknowledged: chain.len() as u8,
                         counter,
+                        list,
                     }
                 }
             }
@@ -263,12 +323,13 @@ fn returning(state: &State, member: usize, broken: Broken, out: &mut Vec<(Action
         service,
         chain,
         counter,
+        list,
         ..
     } = &state.process
     else {
         return;
     };
-    if !state.members[member].formed {
+    if !state.members[member].formed && !state.members[member].joining {
         return;
     }
     let marked = broken != Broken::CopyUnmarked;
@@ -291,6 +352,7 @@ fn returning(state: &State, member: usize, broken: Broken, out: &mut Vec<(Action
             chain: chain.clone(),
             acknowledged: chain.len() as u8,
             counter: *counter,
+            list: *list,
         };
         out.push((Action::Admit(member), next));
     }
@@ -321,10 +383,12 @@ fn promising(state: &State, broken: Broken, out: &mut Vec<(Action, State)>) {
         chain,
         acknowledged,
         counter,
+        list,
     } = &state.process
     else {
         return;
     };
+    let list = *list;
     let (service, acknowledged) = (*service, *acknowledged);
     let counter = counter + 1;
     let early = broken == Broken::BatchBeforePromises;
@@ -341,7 +405,10 @@ fn promising(state: &State, broken: Broken, out: &mut Vec<(Action, State)>) {
                 next.members[member].promise = Promise {
                     generation,
                     service,
+                    list,
                 };
+                next.members[member].formed = true;
+                next.members[member].joining = false;
                 next.members[member].named = true;
             }
             if early && end != End::All {
@@ -355,9 +422,10 @@ fn promising(state: &State, broken: Broken, out: &mut Vec<(Action, State)>) {
                     service,
                     chain: chain.clone(),
                     acknowledged,
+                    list,
                 },
                 End::Failed { failed, .. } => {
-                    again(state, service & !failed, chain, acknowledged, counter)
+                    again(list, service & !failed, chain, acknowledged, counter)
                 }
             };
             out.push((Action::Promise(generation, end), next));
@@ -374,8 +442,8 @@ const fn membership(generation: Generation, acknowledged: u8, service: Set) -> B
     }
 }
 
-fn again(state: &State, service: Set, chain: &[Batch], acknowledged: u8, counter: u8) -> Process {
-    if count(service) < state.majority() {
+fn again(list: List, service: Set, chain: &[Batch], acknowledged: u8, counter: u8) -> Process {
+    if count(service) < list.majority() {
         return Process::Down;
     }
     Process::Begin {
@@ -383,6 +451,7 @@ fn again(state: &State, service: Set, chain: &[Batch], acknowledged: u8, counter
         chain: chain.to_vec(),
         acknowledged,
         counter,
+        list,
     }
 }
 
@@ -392,6 +461,7 @@ fn joining(state: &State, out: &mut Vec<(Action, State)>) {
         service,
         chain,
         acknowledged,
+        list,
     } = &state.process
     else {
         return;
@@ -426,10 +496,11 @@ fn joining(state: &State, out: &mut Vec<(Action, State)>) {
                     service: *service,
                     chain,
                     counter: generation.counter,
+                    list: *list,
                 }
             }
             End::Failed { failed, .. } => again(
-                state,
+                *list,
                 service & !failed,
                 chain,
                 *acknowledged,
@@ -444,15 +515,22 @@ fn joining(state: &State, out: &mut Vec<(Action, State)>) {
 /// that did when there is no majority without them.
 #[must_use]
 pub fn brought_up(state: &State, present: Set, base: &Base, broken: Broken) -> Set {
-    let usable = bits(present)
+    let list = base.list;
+    let usable = bits(present & list.members)
         .filter(|m| state.members[*m].formed || broken == Broken::BlankVotes)
         .fold(0, |set, m| set | 1 << m);
     let remember = usable & !base.forgot;
-    if count(remember) >= state.majority() || broken == Broken::NoQuorum {
-        remember
-    } else {
-        usable
+    if count(remember) >= list.majority() || broken == Broken::NoQuorum {
+        return remember;
     }
+    let joining = bits(list.members)
+        .filter(|m| state.members[*m].joining)
+        .fold(0, |set: Set, m| set | 1 << m);
+    // Rule 6 of RFC 0012: who goes on by the list without them meets the voters.
+    if count(usable) > count(list.members & !joining) / 2 {
+        return usable | (present & joining);
+    }
+    usable
 }
 
 fn recoveries(state: &State, broken: Broken, out: &mut Vec<(Action, State)>) {
@@ -463,16 +541,17 @@ fn recoveries(state: &State, broken: Broken, out: &mut Vec<(Action, State)>) {
             continue;
         };
         let service = brought_up(state, present, &base, broken);
-        if count(service) < state.majority() && broken != Broken::NoQuorum {
+        if count(service) < base.list.majority() && broken != Broken::NoQuorum {
             continue;
         }
         let chain = &base.chain;
         let unharmed = present & !state.harmed;
-        let forked = state.forked || (state.hidden && count(unharmed) < state.quorum_to_know());
+        let forked = state.forked || (state.hidden && count(unharmed) < base.list.quorum_to_know());
         let mut next = state.clone();
         next.forked = forked;
         for member in bits(service) {
-            next.members[member].formed = true;
+            let blank = &mut next.members[member];
+            blank.formed = !blank.joining;
             copy_to(&mut next.members[member], chain, chain.len(), marked);
         }
         next.process = Process::Begin {
@@ -484,6 +563,7 @@ fn recoveries(state: &State, broken: Broken, out: &mut Vec<(Action, State)>) {
                 chain.iter().map(|b| b.acknowledged).max().unwrap_or(0)
             },
             counter: base.counter,
+            list: base.list,
         };
         out.push((Action::Recover(present), next));
         if state.budget.kills == 0 {
@@ -524,10 +604,8 @@ fn faults(state: &State, out: &mut Vec<(Action, State)>) {
                 next.budget.destroyed -= 1;
                 let blank = &mut next.members[member];
                 blank.formed = false;
-                blank.promise = Promise {
-                    generation: Generation { counter: 0, tag: 0 },
-                    service: 0,
-                };
+                blank.joining = false;
+                blank.promise = Promise::default();
                 blank.log = Some(Vec::new());
             });
         }

@@ -34,4 +34,8 @@ pub enum Broken {
     BlankVotes,
     /// Any members present decide, however few.
     NoQuorum,
+    /// A drained member counts among those that know the truth.
+    LeavingKnows,
+    /// Less than a majority knows the truth by a changed list that is not in force.
+    NotInForceKnows,
 }

@@ -15,7 +15,7 @@ pub const fn count(set: Set) -> usize {
 }
 
 /// A counter, and a tag that tells two attempts at it apart.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Generation {
     pub counter: u8,
     pub tag: u8,
@@ -48,10 +48,34 @@ pub struct Stored {
 }
 
 /// A promise: the highest generation reserved, and its members.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Promise {
     pub generation: Generation,
     pub service: Set,
+    pub list: List,
+}
+
+/// The member list: a position is never given twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct List {
+    pub number: u8,
+    pub members: Set,
+    /// Members that are drained.
+    pub leaving: Set,
+}
+
+impl List {
+    /// Members that make a majority of the list.
+    #[must_use]
+    pub const fn majority(self) -> usize {
+        count(self.members) / 2 + 1
+    }
+
+    /// So many members meet every majority: enough to know the truth.
+    #[must_use]
+    pub const fn quorum_to_know(self) -> usize {
+        count(self.members) - self.majority() + 1
+    }
 }
 
 /// What one member holds.
@@ -59,6 +83,8 @@ pub struct Promise {
 pub struct Member {
     /// Has a superblock. A destroyed member is blank.
     pub formed: bool,
+    /// Formatted for a list that takes it in, and without a promise yet.
+    pub joining: bool,
     pub promise: Promise,
     /// Whether its superblock names a log: false while a lost one is copied anew.
     pub named: bool,
@@ -84,6 +110,7 @@ pub enum Process {
         service: Set,
         chain: Vec<Batch>,
         counter: u8,
+        list: List,
     },
     /// Members `service` hold `chain`; the next generation is to be promised.
     Begin {
@@ -91,6 +118,7 @@ pub enum Process {
         chain: Vec<Batch>,
         acknowledged: u8,
         counter: u8,
+        list: List,
     },
     /// `generation` is promised on all of `service`; its membership batch is to be written.
     Join {
@@ -98,6 +126,7 @@ pub enum Process {
         service: Set,
         chain: Vec<Batch>,
         acknowledged: u8,
+        list: List,
     },
 }
 
@@ -120,6 +149,9 @@ pub struct Budget {
     pub logs_lost: u8,
     /// Batches that rot.
     pub damaged: u8,
+    /// Members that join, and members that are drained and leave.
+    pub joins: u8,
+    pub leaves: u8,
 }
 
 /// A state of the whole store.
@@ -150,6 +182,11 @@ impl State {
     pub fn formatted(members: usize, budget: Budget) -> Self {
         let generation = Generation { counter: 1, tag: 1 };
         let service = ((1u16 << members) - 1) as Set;
+        let list = List {
+            number: 0,
+            members: service,
+            leaving: 0,
+        };
         let first = Batch {
             generation,
             kind: Kind::Membership,
@@ -158,9 +195,11 @@ impl State {
         };
         let member = Member {
             formed: true,
+            joining: false,
             promise: Promise {
                 generation,
                 service,
+                list,
             },
             named: true,
             log: Some(vec![Stored {
@@ -168,13 +207,23 @@ impl State {
                 good: true,
             }]),
         };
+        let blank = Member {
+            formed: false,
+            joining: false,
+            promise: Promise::default(),
+            named: true,
+            log: Some(Vec::new()),
+        };
+        let mut all = vec![member; members];
+        all.extend(vec![blank; budget.joins.into()]);
         Self {
-            members: vec![member; members],
+            members: all,
             process: Process::Run {
                 generation,
                 service,
                 chain: vec![first],
                 counter: 1,
+                list,
             },
             budget,
             ledger: Vec::new(),
@@ -185,17 +234,5 @@ impl State {
             forked: false,
             next_value: 1,
         }
-    }
-
-    /// Members that make a majority of the list.
-    #[must_use]
-    pub fn majority(&self) -> usize {
-        self.members.len() / 2 + 1
-    }
-
-    /// So many members meet every majority: enough to know the truth.
-    #[must_use]
-    pub fn quorum_to_know(&self) -> usize {
-        self.members.len() - self.majority() + 1
     }
 }

@@ -17,6 +17,8 @@ const COMMON: Budget = Budget {
     set_back: 0,
     logs_lost: 0,
     damaged: 0,
+    joins: 0,
+    leaves: 0,
 };
 /// A lost log disk while a third member is being caught up.
 const LOG_LOST: Budget = Budget {

@@ -21,6 +21,8 @@ const COMMON: Budget = Budget {
     set_back: 0,
     logs_lost: 0,
     damaged: 0,
+    joins: 0,
+    leaves: 0,
 };
 
 /// One value instead of two, where a fault with many outcomes makes the search long.
