@@ -115,6 +115,13 @@ impl Layout {
         there.fold(0, |set, (index, _)| set | 1 << index)
     }
 
+    /// Whether zones may have come or gone: one is empty, or has only disks that a command brought in,
+    /// as after a replacement of all its disks too.
+    pub(crate) fn is_list_changed(&self) -> bool {
+        let noted = |disk: &DiskId| self.folder_of(*disk).is_some();
+        self.zones.len() > 1 && self.zones.iter().any(|zone| zone.disks.iter().all(noted))
+    }
+
     /// Whether every disk of the zone is drained: it is to leave the store.
     #[must_use]
     pub fn is_zone_drained(&self, zone: &ZoneMember) -> bool {

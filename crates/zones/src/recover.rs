@@ -16,7 +16,7 @@ use crate::layout::Layout;
 use crate::log::{CommitLog, LogReader, Shared, bits};
 use crate::member_log::{MemberLog, Tail};
 use crate::open::OpenStore;
-use crate::recovery::{Base, Refusal, Voter, decide};
+use crate::recovery::{Base, Refusal, Voter, decide, is_in_force};
 use crate::superblock::{DiskState, Promise, Superblock, SuperblockError};
 use crate::work::{Waiting, Working};
 
@@ -112,6 +112,7 @@ impl Store {
         }
         let service = self.bring_up(&voters, &base);
         if (service.count_ones() as usize) < shared.majority() {
+            self.check_knows(&voters, &base, knowing)?;
             return Ok(self.read_only(&base, service));
         }
         log.begin_generation(service)
@@ -172,6 +173,38 @@ impl Store {
             "the log begins at batch {first} and the index that got furthest ends at batch {mark}: \
              bring back the zones that are missing"
         )))
+    }
+
+    /// Whether few members may show what they have although the list of zones changed (RFC 0012 rules
+    /// 11 and 12): others may have gone on by the list before.
+    fn check_knows(
+        &self,
+        voters: &[Voter],
+        base: &Base,
+        needed: usize,
+    ) -> Result<(), RecoverError> {
+        let layout = self.0.disks().layout();
+        let votes = voters
+            .iter()
+            .filter(|voter| !base.forgot.contains(&voter.member));
+        let votes: Vec<&Voter> = votes.collect();
+        let leaves = |member: usize| {
+            let zone = layout.zones.get(member);
+            layout.zones.len() > 1 && zone.is_some_and(|zone| layout.is_zone_drained(zone))
+        };
+        let knowing = votes.iter().filter(|voter| !leaves(voter.member)).count();
+        if knowing < needed {
+            let votes = knowing;
+            return Err(self.explain(&Refusal::TooFew { votes, needed }));
+        }
+        match !layout.is_list_changed() || is_in_force(&votes) {
+            true => Ok(()),
+            false => Err(RecoverError(
+                "the store was stopped in the middle of a change, and the zones that are there can \
+                 not tell what it became: bring back the others"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// Enough members are there to know the truth and too few to go on.

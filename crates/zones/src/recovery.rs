@@ -127,6 +127,21 @@ pub(crate) fn decide(voters: &[Voter], votes_needed: usize, mark: u64) -> Result
     }
 }
 
+/// Whether the highest generation promised is known to have been in force: a member that was meant
+/// for it has begun its log of it.
+pub(crate) fn is_in_force(votes: &[&Voter]) -> bool {
+    let promises = votes.iter().map(|voter| voter.promise);
+    let promise = promises.max_by_key(|promise| promise.generation);
+    let promise = promise.unwrap_or_default();
+    let has_begun = |voter: &&&Voter| {
+        voter.promise.generation == promise.generation
+            && promise.service >> voter.member & 1 == 1
+            && voter.chain.is_some()
+            && (voter.has_promised_file() || voter.tip_generation() == promise.generation)
+    };
+    votes.iter().any(|voter| has_begun(&voter))
+}
+
 /// The member whose log is the truth, and its last number.
 fn longest<'a>(present: &[&'a Voter], votes_needed: usize) -> Result<(u64, &'a Voter), Refusal> {
     let promise = present

@@ -74,7 +74,7 @@ impl List {
     /// So many members meet every majority: enough to know the truth.
     #[must_use]
     pub const fn quorum_to_know(self) -> usize {
-        count(self.members) - self.majority() + 1
+        count(self.members) + 1 - self.majority()
     }
 }
 
