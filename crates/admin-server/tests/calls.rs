@@ -371,7 +371,7 @@ async fn zones_add_up_the_disks_that_answer() {
     let zones = world.get("/v1/zones").await;
     let expected = json!({"zones": [{
         "name": "a", "in_service": true, "disks": 2, "disks_in_service": 1,
-        "bytes_free": 40, "bytes_total": 100,
+        "bytes_free": 40, "bytes_total": 100, "draining": false,
     }]});
     assert_eq!(zones, expected);
     let disks = world.get("/v1/disks").await;
