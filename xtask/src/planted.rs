@@ -271,6 +271,29 @@ fn passes(bug: &Bug, binaries: &Binaries, name: &str) -> Result<bool> {
 mod tests {
     use super::*;
 
+    /// A renamed test is noticed here, in seconds, and not after the build with the switches.
+    #[test]
+    fn every_row_names_a_test_that_is_written_down() {
+        let text = fs::read_to_string(root().join("tests/planted.toml")).unwrap();
+        let list: List = toml::from_str(&text).unwrap();
+        let sources: Vec<String> = ratchet::source_files()
+            .unwrap()
+            .iter()
+            .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+            .map(|path| fs::read_to_string(path).unwrap())
+            .collect();
+        let unknown: Vec<&str> = list
+            .bug
+            .iter()
+            .map(|bug| bug.test.rsplit("::").next().unwrap())
+            .filter(|name| {
+                let call = format!("fn {name}(");
+                !sources.iter().any(|source| source.contains(&call))
+            })
+            .collect();
+        assert!(unknown.is_empty(), "tests/planted.toml names {unknown:?}");
+    }
+
     #[test]
     fn switches_are_found_by_name() {
         // Written in two halves, so that this file names no switch.
