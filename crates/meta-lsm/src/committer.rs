@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::channel::oneshot;
-use strongroom_base::{Clock, tasks};
+use strongroom_base::{Clock, Timestamp, tasks};
 use strongroom_meta::resolve::{Change, resolve};
 use strongroom_meta::stamp::StampIssuer;
 use strongroom_meta::{Error, ErrorKind, Reads, Record, Result, Stamp, Transaction};
@@ -97,6 +97,8 @@ struct HeadReads<'a> {
     state: &'a State,
     stamps: &'a mut StampIssuer,
     clock: &'a dyn Clock,
+    /// The lock clock of the last acknowledged batch.
+    lock_mark: Timestamp,
 }
 
 impl Reads for HeadReads<'_> {
@@ -130,6 +132,10 @@ impl Reads for HeadReads<'_> {
 
     fn issue_stamp(&mut self, floor: Stamp) -> Stamp {
         self.stamps.issue(self.clock.now(), floor)
+    }
+
+    fn lock_clock(&mut self) -> Timestamp {
+        self.lock_mark.max(self.clock.now())
     }
 }
 
@@ -278,6 +284,11 @@ impl Committer {
             _ => {}
         }
         false
+    }
+
+    /// The lock clock of the last acknowledged batch.
+    fn lock_mark(&self) -> Timestamp {
+        Timestamp((self.log.as_ref()).map_or(0, |log| log.marks().1))
     }
 
     fn append(&mut self, round: Round, mut times: Times) {
@@ -486,11 +497,13 @@ impl Round {
     }
 
     fn decide(&mut self, transaction: &mut Transaction, committer: &mut Committer) -> Result<()> {
+        let lock_mark = committer.lock_mark();
         let mut reads = HeadReads {
             pending: &self.pending,
             state: &committer.state,
             stamps: &mut committer.stamps,
             clock: &*committer.clock,
+            lock_mark,
         };
         let Some(writes) = (transaction.decide)(&mut reads)? else {
             return Ok(());

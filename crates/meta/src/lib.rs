@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use strongroom_base::Timestamp;
 use twox_hash::XxHash3_64;
 
 pub mod contract;
@@ -175,6 +176,11 @@ pub trait Reads {
     /// A stamp above `floor`, above every stamp issued before by this store, and not below the
     /// clock unless the clock is too far ahead to be believed.
     fn issue_stamp(&mut self, floor: Stamp) -> Stamp;
+
+    /// The time that locks expire by: never behind what it was in an acknowledged transaction, and
+    /// durable with the writes. What is locked until a later time is locked. It may be behind the
+    /// clock: a lock then lasts longer (hazard H60).
+    fn lock_clock(&mut self) -> Timestamp;
 }
 
 /// A page of a scan: one consistent snapshot.

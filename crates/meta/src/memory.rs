@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use strongroom_base::Clock;
+use strongroom_base::{Clock, Timestamp};
 
 use crate::resolve::{Change, resolve};
 use crate::stamp::StampIssuer;
@@ -40,6 +40,7 @@ impl MemoryMeta {
             revision_last: Revision(0),
             first: 1,
             stamps: StampIssuer::new(Stamp(0), clock.now()),
+            lock_clock: Timestamp(0),
         };
         Arc::new(Self {
             clock,
@@ -150,6 +151,7 @@ struct State {
     /// The first batch that was not trimmed.
     first: u64,
     stamps: StampIssuer,
+    lock_clock: Timestamp,
 }
 
 impl State {
@@ -241,5 +243,10 @@ impl Reads for HeadReads<'_> {
 
     fn issue_stamp(&mut self, floor: Stamp) -> Stamp {
         self.state.stamps.issue(self.clock.now(), floor)
+    }
+
+    fn lock_clock(&mut self) -> Timestamp {
+        self.state.lock_clock = self.state.lock_clock.max(self.clock.now());
+        self.state.lock_clock
     }
 }

@@ -259,6 +259,8 @@ fn add(key: Vec<u8>, deltas: &[i64], changes: &Changes, reads: &mut dyn Reads) -
 mod tests {
     use std::collections::BTreeMap;
 
+    use strongroom_base::Timestamp;
+
     use super::*;
     use crate::{Record, Stamp};
 
@@ -288,6 +290,9 @@ mod tests {
         }
         fn issue_stamp(&mut self, floor: Stamp) -> Stamp {
             floor
+        }
+        fn lock_clock(&mut self) -> Timestamp {
+            Timestamp(0)
         }
     }
 

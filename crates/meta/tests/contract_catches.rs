@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Once};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use strongroom_base::{ManualClock, tasks};
+use strongroom_base::{ManualClock, Timestamp, tasks};
 use strongroom_meta::contract::{CLOCK_START, Store, atomic, concurrent, inline, scan, stamps};
 use strongroom_meta::memory::MemoryMeta;
 use strongroom_meta::{
@@ -66,6 +66,9 @@ impl Reads for ClockStamps<'_> {
     }
     fn issue_stamp(&mut self, floor: Stamp) -> Stamp {
         Stamp(CLOCK_START.0).max(Stamp(floor.0 + 1))
+    }
+    fn lock_clock(&mut self) -> Timestamp {
+        self.0.lock_clock()
     }
 }
 

@@ -68,6 +68,10 @@ impl Reads for Guards<'_> {
     fn issue_stamp(&mut self, floor: Stamp) -> Stamp {
         self.inner.issue_stamp(floor)
     }
+
+    fn lock_clock(&mut self) -> Timestamp {
+        self.inner.lock_clock()
+    }
 }
 
 async fn guards_of<T, F>(world: &World, mut decide: F) -> BTreeSet<Vec<u8>>
