@@ -365,7 +365,7 @@ def secure(new_server):
 
 
 def test_tls_on_request_serves_both_ports_with_a_certificate_clients_can_verify(secure):
-    assert str(secure.authority) in secure.log()
+    secure.wait_for_log(str(secure.authority))
     client = secure.client()
     client.create_bucket(Bucket="secure")
     client.put_object(Bucket="secure", Key="key", Body=b"x" * (9 * MIB))

@@ -206,6 +206,14 @@ class Server:
             return ""
         return _ANSI.sub("", self.log_path.read_text(errors="replace"))
 
+    def wait_for_log(self, text):
+        """Waits until the output has this text: what is printed once the server is ready may come
+        after its first answers."""
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while text not in self.log():
+            assert time.monotonic() < deadline, f"no {text!r} in {self.log_since_start()}"
+            time.sleep(0.05)
+
     def log_since_start(self):
         return self.log().rsplit("---- start\n", 1)[-1]
 
