@@ -801,4 +801,97 @@ def test_an_operation_that_is_not_there_says_notimplemented(s3, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     policy = {"Bucket": bucket, "Policy": "{}"}
     assert refused(s3.put_bucket_policy, **policy) == (501, "NotImplemented")
-    assert refused(s3.get_object_retention, Bucket=bucket, Key="k") == (501, "NotImplemented")
+    assert refused(s3.get_object_torrent, Bucket=bucket, Key="k") == (501, "NotImplemented")
+
+
+# -- Object Lock
+
+
+def locked_bucket(s3, bucket):
+    name = f"{bucket}-locked"[-63:]
+    s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    return name
+
+
+def in_future(**period):
+    return (datetime.now(timezone.utc) + timedelta(**period)).replace(microsecond=0)
+
+
+def put_locked(s3, name, mode, until, key="k"):
+    put = s3.put_object(Bucket=name, Key=key, Body=b"locked", ObjectLockMode=mode, ObjectLockRetainUntilDate=until)
+    return {"Bucket": name, "Key": key, "VersionId": put["VersionId"]}
+
+
+def test_a_bucket_made_with_object_lock_keeps_its_versions_for_good(s3, bucket):
+    name = locked_bucket(s3, bucket)
+    assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+    suspend = {"Bucket": name, "VersioningConfiguration": {"Status": "Suspended"}}
+    assert refused(s3.put_bucket_versioning, **suspend) == (409, "InvalidBucketState")
+    again = {"Bucket": bucket, "ObjectLockEnabledForBucket": True}
+    assert refused(s3.create_bucket, **again) == (409, "BucketAlreadyOwnedByYou")
+
+
+def test_a_locked_version_can_not_be_deleted_and_the_key_takes_new_ones(s3, bucket):
+    name = locked_bucket(s3, bucket)
+    version = put_locked(s3, name, "COMPLIANCE", in_future(days=1))
+    assert refused(s3.delete_object, **version) == (403, "AccessDenied")
+    assert refused(s3.delete_object, **version, IfMatch="x") == (403, "AccessDenied")
+    s3.put_object(Bucket=name, Key="k", Body=b"new")
+    assert s3.delete_object(Bucket=name, Key="k")["DeleteMarker"]
+    assert s3.get_object(**version)["Body"].read() == b"locked"
+
+
+def test_governance_is_passed_by_with_a_header_and_compliance_by_nobody(s3, bucket):
+    name = locked_bucket(s3, bucket)
+    kept = put_locked(s3, name, "COMPLIANCE", in_future(days=1), "kept")
+    gone = put_locked(s3, name, "GOVERNANCE", in_future(days=1), "gone")
+    assert refused(s3.delete_object, **gone) == (403, "AccessDenied")
+    s3.delete_object(**gone, BypassGovernanceRetention=True)
+    assert refused(s3.delete_object, **kept, BypassGovernanceRetention=True) == (403, "AccessDenied")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    named = {"Bucket": bucket, "Key": "k", "BypassGovernanceRetention": False}
+    assert refused(s3.delete_object, **named) == (400, "InvalidArgument")
+
+
+def test_a_retention_can_be_extended_and_not_shortened(s3, bucket):
+    name = locked_bucket(s3, bucket)
+    for mode in ("COMPLIANCE", "GOVERNANCE"):
+        version = put_locked(s3, name, mode, in_future(days=2))
+        shorter = {"Mode": mode, "RetainUntilDate": in_future(days=1)}
+        assert refused(s3.put_object_retention, **version, Retention=shorter) == (403, "AccessDenied")
+        longer = {"Mode": mode, "RetainUntilDate": in_future(days=3)}
+        s3.put_object_retention(**version, Retention=longer)
+        assert s3.get_object_retention(**version)["Retention"] == longer
+
+
+def test_a_legal_hold_has_no_end_and_is_lifted_by_who_set_it(s3, bucket):
+    name = locked_bucket(s3, bucket)
+    put = s3.put_object(Bucket=name, Key="k", Body=b"x", ObjectLockLegalHoldStatus="ON")
+    version = {"Bucket": name, "Key": "k", "VersionId": put["VersionId"]}
+    assert refused(s3.delete_object, **version) == (403, "AccessDenied")
+    s3.put_object_legal_hold(**version, LegalHold={"Status": "OFF"})
+    assert s3.head_object(**version)["ObjectLockLegalHoldStatus"] == "OFF"
+    s3.delete_object(**version)
+
+
+def test_a_default_retention_is_given_at_the_commit(s3, bucket):
+    name = locked_bucket(s3, bucket)
+    rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+    configuration = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+    s3.put_object_lock_configuration(Bucket=name, ObjectLockConfiguration=configuration)
+    low = in_future(days=1)
+    s3.put_object(Bucket=name, Key="k", Body=b"x")
+    head = s3.head_object(Bucket=name, Key="k")
+    assert low <= head["ObjectLockRetainUntilDate"] <= in_future(days=1, seconds=2)
+    assert head["ObjectLockMode"] == "GOVERNANCE"
+
+
+def test_a_lock_ends_at_its_second(s3, bucket):
+    name = locked_bucket(s3, bucket)
+    until = in_future(seconds=3)
+    version = put_locked(s3, name, "COMPLIANCE", until)
+    assert refused(s3.delete_object, **version) == (403, "AccessDenied")
+    while in_future() < until:
+        time.sleep(0.1)
+    assert s3.head_object(**version)["ObjectLockRetainUntilDate"] == until
+    s3.delete_object(**version)

@@ -155,6 +155,7 @@ impl World {
         );
         let owner = Owner::new("owner").unwrap();
         let create = CreateBucket {
+            lock_enabled: false,
             bucket: bucket(),
             owner,
             tags: Default::default(),
@@ -170,6 +171,7 @@ impl World {
 
     async fn put(&self, key: &str, size: usize) {
         let put = PutObject {
+            lock: Default::default(),
             bucket: bucket(),
             key: ObjectKey::new(key).unwrap(),
             content: content(size),
@@ -184,6 +186,7 @@ impl World {
     async fn upload(&self, key: &str, size: usize) -> UploadId {
         let key = ObjectKey::new(key).unwrap();
         let create = CreateUpload {
+            lock: Default::default(),
             bucket: bucket(),
             key: key.clone(),
             headers: ObjectHeaders::default(),

@@ -15,7 +15,9 @@ use strongroom_types::{
     UploadId, VersionId,
 };
 
+use crate::decide::Bypass;
 use crate::error::{Error, Result};
+use crate::lock::Lock;
 use crate::tags::Tags;
 
 /// Largest object of one PutObject or CopyObject, and largest part (LI05).
@@ -152,6 +154,8 @@ pub struct CreateBucket {
     pub owner: Owner,
     /// BK10.
     pub tags: Tags,
+    /// BK02: with Object Lock, and so with versioning.
+    pub lock_enabled: bool,
 }
 
 /// What is known of a bucket.
@@ -188,6 +192,8 @@ pub struct PutObject {
     pub metadata: UserMetadata,
     pub tags: Tags,
     pub conditions: WriteConditions,
+    /// None of it asked for: what the bucket says (OL07).
+    pub lock: Lock,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -252,6 +258,8 @@ pub struct ObjectInfo {
     pub part_count: Option<u32>,
     /// For `x-amz-tagging-count`.
     pub tag_count: usize,
+    /// As it was set, in force or over (OL26).
+    pub lock: Option<Lock>,
 }
 
 /// HeadObject's answer, and GetObject's beside the bytes.
@@ -330,6 +338,7 @@ pub struct DeleteObject {
     pub version_id: Option<VersionId>,
     /// CO07.
     pub if_match: Option<ETagMatch>,
+    pub bypass: Bypass,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -345,6 +354,7 @@ pub struct DeleteObjects {
     pub bucket: BucketName,
     /// At most [`DELETE_KEYS_MAX`].
     pub keys: Vec<DeleteKey>,
+    pub bypass: Bypass,
 }
 
 #[derive(Clone, Debug)]
@@ -371,6 +381,8 @@ pub struct CopyObject {
     /// The source's algorithm when none (IN09).
     pub checksum_algorithm: Option<ChecksumAlgorithm>,
     pub conditions: WriteConditions,
+    /// Never the source's (OL18).
+    pub lock: Lock,
 }
 
 /// Where a copy's headers and metadata come from.
@@ -527,6 +539,8 @@ pub struct CreateUpload {
     pub checksum_algorithm: Option<ChecksumAlgorithm>,
     /// Without algorithm: `InvalidRequest` (IN05).
     pub checksum_type: Option<ChecksumType>,
+    /// Of the object that is completed of it (OL17).
+    pub lock: Lock,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

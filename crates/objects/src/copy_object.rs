@@ -29,6 +29,7 @@ impl Objects {
     pub async fn copy_object(&self, request: CopyObject) -> Result<CopyObjectOutput> {
         let (source, source_name) = self.bucket(&request.source_bucket).await?;
         let (bucket, _) = self.bucket(&request.bucket).await?;
+        self.check_lock_asked(&bucket, request.lock).await?;
         if let MetadataDirective::Replace { headers, metadata } = &request.metadata {
             check_metadata(headers, metadata)?;
         }
@@ -71,6 +72,7 @@ impl Objects {
             metadata,
             tags,
             conditions: request.conditions,
+            lock: request.lock,
             now: self.clock.now(),
         };
         let last_modified = commit.now;

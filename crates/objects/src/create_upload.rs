@@ -17,6 +17,7 @@ impl Objects {
     pub async fn create_upload(&self, request: CreateUpload) -> Result<CreateUploadOutput> {
         let (bucket, _) = self.bucket(&request.bucket).await?;
         check_metadata(&request.headers, &request.metadata)?;
+        self.check_lock_asked(&bucket, request.lock).await?;
         let checksum = checksum_kind(request.checksum_algorithm, request.checksum_type)?;
         let initiated = self.clock.now();
         let upload_id = UploadId::new(initiated.0, self.random.next_u64());
@@ -28,7 +29,7 @@ impl Objects {
             headers: request.headers,
             metadata: request.metadata,
             tags: request.tags.into_map(),
-            lock: None,
+            lock: (!request.lock.is_empty()).then_some(request.lock),
             encryption: None,
             found: None,
         };

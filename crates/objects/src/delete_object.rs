@@ -1,6 +1,6 @@
 //! DeleteObject.
 
-use crate::api::{DeleteKey, DeleteObject, DeleteObjectOutput};
+use crate::api::{DeleteKey, DeleteObject, DeleteObjectOutput, ObjectVersion};
 use crate::decide;
 use crate::error::{Error, Result};
 use crate::objects::Objects;
@@ -10,15 +10,22 @@ impl Objects {
     /// in a versioned bucket a key without version id gets a delete marker (VE09).
     ///
     /// # Errors
-    /// `NoSuchBucket`, `OperationAborted`, `InvalidArgument` (VE16), and those of `if_match`.
+    /// `NoSuchBucket`, `OperationAborted`, `InvalidArgument` (VE16, OL38), `ObjectLocked` (OL35), and those
+    /// of `if_match`.
     pub async fn delete_object(&self, request: DeleteObject) -> Result<DeleteObjectOutput> {
         let (bucket, _) = self.bucket(&request.bucket).await?;
         let DeleteObject {
+            bucket: name,
             key,
             version_id,
             if_match,
-            ..
+            bypass,
         } = request;
+        let of = ObjectVersion {
+            bucket: name,
+            key: key.clone(),
+            version_id,
+        };
         let keys = [DeleteKey {
             key,
             version_id,
@@ -26,16 +33,15 @@ impl Objects {
         }];
         let now = self.clock.now();
         let answers = self
-            .decide(move |reads| decide::delete(reads, &bucket, &keys, now))
+            .decide(move |reads| decide::delete(reads, &bucket, &keys, bypass, now))
             .await?;
-        let answer = answers
-            .into_iter()
-            .next()
-            .map(|answer| answer.map(|deletion| deletion.output));
-        answer.unwrap_or_else(|| {
+        let answer = answers.into_iter().next().unwrap_or_else(|| {
             Err(Error::Internal {
                 message: "a delete of one key gave no answer".into(),
             })
-        })
+        });
+        let passage = answer.as_ref().map(|deletion| deletion.passage);
+        self.record_lock("DeleteObject", &of, passage);
+        answer.map(|deletion| deletion.output)
     }
 }

@@ -7,8 +7,9 @@ use strongroom_types::VersionId;
 
 use crate::api::{
     DELETE_KEYS_MAX, DeleteKey, DeleteObjectOutput, DeleteObjects, DeleteObjectsOutput,
+    ObjectVersion,
 };
-use crate::decide::{self, BucketRef, Deletion};
+use crate::decide::{self, BucketRef, Bypass, Deletion};
 use crate::error::{Error, Result};
 use crate::objects::Objects;
 
@@ -39,7 +40,7 @@ impl Objects {
             let counts: Vec<usize> = together.iter().map(Vec::len).collect();
             let deleted = together
                 .into_iter()
-                .map(|group| self.delete_group(&bucket, group));
+                .map(|group| self.delete_group(&bucket, group, request.bypass));
             let deleted = join_all(deleted).await;
             is_any_deleted |= deleted.iter().any(Result::is_ok);
             for (count, group) in counts.into_iter().zip(deleted) {
@@ -58,11 +59,22 @@ impl Objects {
         &self,
         bucket: &BucketRef,
         group: Vec<DeleteKey>,
+        bypass: Bypass,
     ) -> Result<DeleteObjectsOutput> {
-        let (bucket, now) = (bucket.clone(), self.clock.now());
+        let of = group.clone();
+        let (bucket_id, now) = (bucket.clone(), self.clock.now());
         let answers = self
-            .decide(move |reads| decide::delete(reads, &bucket, &group, now))
+            .decide(move |reads| decide::delete(reads, &bucket_id, &group, bypass, now))
             .await?;
+        for (key, answer) in of.into_iter().zip(&answers) {
+            let of = ObjectVersion {
+                bucket: bucket.name.clone(),
+                key: key.key,
+                version_id: key.version_id,
+            };
+            let passage = answer.as_ref().map(|deletion| deletion.passage);
+            self.record_lock("DeleteObjects", &of, passage);
+        }
         Ok(answers.into_iter().map(answer_of).collect())
     }
 }
@@ -94,6 +106,7 @@ fn answer_of(answer: Result<decide::Deletion>) -> Result<DeleteObjectOutput> {
     match answer {
         Ok(Deletion {
             unknown_version: true,
+            passage: _,
             output:
                 DeleteObjectOutput {
                     version_id: Some(VersionId::Stamp(_)),

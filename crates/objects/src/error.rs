@@ -6,6 +6,7 @@
 use strongroom_base::Timestamp;
 use strongroom_types::{ETag, VersionId};
 
+use crate::lock::LockedBy;
 use crate::records::ConfigKind;
 
 /// Which condition of a request was false.
@@ -47,6 +48,12 @@ pub enum Error {
     /// 403: the bucket belongs to another account than the one that is acted for.
     #[error("access denied")]
     AccessDenied,
+    /// 403: a lock is in force (OL35, OL22, OL23).
+    #[error("access denied because the object is protected by object lock: {}", by.name())]
+    ObjectLocked { by: LockedBy },
+    /// 404: the version has no retention, or never had a legal hold (OL20, OL28).
+    #[error("the specified object does not have a ObjectLock configuration")]
+    NoSuchObjectLock,
     /// 404. `delete_marker` holds the marker's version when the current version is one (VE18).
     #[error("the key does not exist")]
     NoSuchKey { delete_marker: Option<VersionId> },
@@ -194,6 +201,12 @@ impl Error {
         Self::InvalidRequest {
             message: message.into(),
         }
+    }
+
+    /// OL14.
+    pub(crate) fn retain_until_in_past() -> Self {
+        let message = "The retain until date must be in the future!";
+        Self::invalid_argument("x-amz-object-lock-retain-until-date", "", message)
     }
 
     /// VE16.

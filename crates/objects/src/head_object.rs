@@ -48,6 +48,7 @@ impl Objects {
             storage_class: object.storage_class.clone(),
             part_count: None,
             tag_count: object.tags.len(),
+            lock: object.lock,
         };
         let (range, partial) = match (request.range, request.part_number) {
             (Some(_), Some(_)) => {

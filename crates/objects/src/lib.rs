@@ -20,6 +20,8 @@ mod error;
 mod hash;
 mod ingest;
 mod listing;
+mod lock;
+mod lock_record;
 mod objects;
 mod packing;
 mod read;
@@ -52,6 +54,7 @@ mod list_versions;
 mod locate_object;
 mod lost_packed;
 mod object_attributes;
+mod object_lock;
 mod object_tagging;
 mod put_object;
 mod respread;
@@ -65,12 +68,18 @@ pub use api::*;
 pub use bucket_usage::{BucketUsage, ListBucketUsage, ListBucketUsageOutput};
 pub use commit::BLOB_REWRITES_MAX;
 pub use compaction::Compaction;
+pub use decide::Bypass;
 pub use error::{Condition, Error, Result};
 pub use ingest::INLINE_CONTENT_SIZE_BYTES_MAX;
 pub use list_upload_usage::{AbortedUploads, ListUploadUsage, ListUploadUsageOutput, UploadUsage};
 pub use locate_object::{
     LOCATE_PARTS_MAX, LocateObject, LocateObjectOutput, LocatedContent, LocatedPart,
 };
+pub use lock::{
+    DEFAULT_RETENTION_DAYS_MAX, DEFAULT_RETENTION_YEARS_MAX, DefaultRetention, LegalHold, Lock,
+    LockMode, LockedBy, Retention, RetentionPeriod,
+};
+pub use lock_record::LockCounts;
 pub use lost_packed::{LOST_PACKED_SCAN_MAX, LostContent, LostPackedPage};
 pub use objects::{Objects, Settings};
 pub use packing::{PackCounts, PackLimits, PackTally, Packing};

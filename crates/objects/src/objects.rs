@@ -8,6 +8,7 @@ use strongroom_meta::MetaStore;
 use strongroom_types::Owner;
 
 use crate::api::PART_SIZE_BYTES_MIN;
+use crate::lock_record::LockCounters;
 
 /// What a test may shrink.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,7 @@ pub struct Objects {
     pub(crate) settings: Settings,
     /// Whose buckets are reached; everybody's when none.
     pub(crate) acting_for: Option<Owner>,
+    pub(crate) lock_counters: Arc<LockCounters>,
 }
 
 impl Objects {
@@ -53,6 +55,7 @@ impl Objects {
             random,
             settings,
             acting_for: None,
+            lock_counters: Arc::default(),
         }
     }
 

@@ -23,6 +23,7 @@ impl Objects {
     pub async fn put_object(&self, request: PutObject) -> Result<PutObjectOutput> {
         let (bucket, _) = self.bucket(&request.bucket).await?;
         check_metadata(&request.headers, &request.metadata)?;
+        self.check_lock_asked(&bucket, request.lock).await?;
         self.check_early(&bucket, &request.key, &request.conditions)
             .await?;
         let now = self.clock.now();
@@ -44,6 +45,7 @@ impl Objects {
             metadata: request.metadata,
             tags: request.tags,
             conditions: request.conditions,
+            lock: request.lock,
             // The version is as old as its commit, not as the request.
             now: self.clock.now(),
         };

@@ -15,6 +15,7 @@ fn owner(name: &str) -> Owner {
 
 async fn create(objects: &Objects, name: &str, by: &str) {
     let request = CreateBucket {
+        lock_enabled: false,
         bucket: bucket(name),
         owner: owner(by),
         tags: Default::default(),
@@ -24,6 +25,7 @@ async fn create(objects: &Objects, name: &str, by: &str) {
 
 fn put(name: &str) -> PutObject {
     PutObject {
+        lock: Default::default(),
         bucket: bucket(name),
         key: key("k"),
         content: content(b"x"),

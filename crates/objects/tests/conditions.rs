@@ -14,6 +14,7 @@ const PART_SIZE: usize = 64 * 1024;
 
 async fn start(world: &World, checksum: Option<ChecksumAlgorithm>) -> UploadId {
     let request = CreateUpload {
+        lock: Default::default(),
         bucket: bucket("bucket"),
         key: key("k"),
         headers: ObjectHeaders::default(),
@@ -80,6 +81,7 @@ async fn put(world: &World, bytes: &[u8]) -> WriteConditions {
 
 async fn delete(world: &World) {
     let request = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket("bucket"),
         key: key("k"),
         version_id: None,

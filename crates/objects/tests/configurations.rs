@@ -30,6 +30,7 @@ fn of(name: &str) -> ObjectVersion {
 
 fn copy(from: &str, to: &str) -> CopyObject {
     CopyObject {
+        lock: Default::default(),
         source_bucket: bucket("bucket"),
         source_key: key(from),
         source_version_id: None,
@@ -198,6 +199,7 @@ async fn a_bucket_is_made_with_its_tags_in_one_step() {
     // BK10
     let world = World::new();
     let request = CreateBucket {
+        lock_enabled: false,
         bucket: bucket("bucket"),
         owner: Owner::new("owner").unwrap(),
         tags: tags(&[("a", "1")]),
@@ -264,6 +266,7 @@ async fn tags_go_with_the_version_they_belong_to() {
     request.tags = tags(&[("a", "1")]);
     world.objects.put_object(request).await.unwrap();
     let delete = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket("bucket"),
         key: key("key"),
         version_id: None,

@@ -8,6 +8,7 @@ use strongroom_types::{Checksum, ChecksumAlgorithm, PartNumber, UploadId};
 
 async fn assert_refused(world: &World, content: Content, is_right: impl Fn(&Error) -> bool) {
     let request = strongroom_objects::PutObject {
+        lock: Default::default(),
         content,
         ..put_request("k", b"")
     };

@@ -27,6 +27,7 @@ fn put_commit(bucket: BucketRef, name: &str, bytes: &'static [u8]) -> PutCommit 
     blob[..name.len().min(16)].copy_from_slice(&name.as_bytes()[..name.len().min(16)]);
     blob[15] = bytes[0];
     PutCommit {
+        lock: Default::default(),
         bucket,
         key: key(name),
         content: decide::NewContent {
@@ -94,6 +95,7 @@ where
 
 async fn create_upload(world: &World, name: &str) -> UploadId {
     let request = CreateUpload {
+        lock: Default::default(),
         bucket: bucket("bucket"),
         key: key(name),
         headers: ObjectHeaders::default(),
@@ -201,7 +203,7 @@ async fn h12_h14_h15_every_change_of_a_key_is_guarded_by_bucket_name_state_and_h
         }],
     );
     let delete = guards_of(&world, move |reads| {
-        decide::delete(reads, &bucket, &keys, START)
+        decide::delete(reads, &bucket, &keys, decide::Bypass::default(), START)
     })
     .await;
     assert!(delete.is_superset(&expected));
@@ -221,6 +223,7 @@ async fn h13_while_a_bucket_is_closed_no_write_commits_and_an_early_reopen_stops
         Error::OperationAborted
     );
     let delete = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket("bucket"),
         key: key("k"),
         version_id: None,
@@ -255,6 +258,7 @@ async fn h13_a_bucket_that_is_not_empty_is_open_again_after_the_refusal() {
     assert_eq!(refused, Err(Error::BucketNotEmpty));
     world.put("k", b"y").await.unwrap();
     let delete = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket("bucket"),
         key: key("k"),
         version_id: None,
@@ -330,6 +334,7 @@ async fn h17_h18_stamps_grow_when_the_clock_steps_back_and_last_modified_follows
     world.put("k", b"x").await.unwrap();
     let before: Vec<HeadRecord> = world.family(b"H").await;
     let delete = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket("bucket"),
         key: key("k"),
         version_id: None,
@@ -484,6 +489,7 @@ async fn a_blob_with_less_redundancy_is_spread_again_once_disks_are_back() {
     world.put("k", &large).await.unwrap();
     world.put("gone", &large).await.unwrap();
     let delete = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket("bucket"),
         key: key("gone"),
         version_id: None,

@@ -106,6 +106,7 @@ async fn a_thousand_keys_are_deleted_in_ten_transactions_five_at_once() {
         })
         .collect();
     let request = DeleteObjects {
+        bypass: Default::default(),
         bucket: bucket("bucket"),
         keys,
     };
@@ -128,6 +129,7 @@ async fn an_object_of_10_000_parts_is_completed_read_by_range_and_overwritten() 
     let name = "\0".repeat(1024);
     for round in 0..2u8 {
         let request = CreateUpload {
+            lock: Default::default(),
             bucket: bucket("bucket"),
             key: key(&name),
             headers: ObjectHeaders::default(),

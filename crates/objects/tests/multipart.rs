@@ -16,6 +16,7 @@ async fn create(
     checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
 ) -> Result<UploadId> {
     let request = CreateUpload {
+        lock: Default::default(),
         bucket: bucket("bucket"),
         key: key("k"),
         headers: ObjectHeaders::default(),
@@ -213,6 +214,7 @@ async fn h27_a_finish_with_a_token_that_no_longer_closes_the_upload_makes_nothin
 
 fn copy(from: &str, to: &str) -> CopyObject {
     CopyObject {
+        lock: Default::default(),
         source_bucket: bucket("bucket"),
         source_key: key(from),
         source_version_id: None,
@@ -246,6 +248,7 @@ async fn a_copy_onto_itself_must_change_something() {
             metadata: metadata.clone(),
         };
         let request = CopyObject {
+            lock: Default::default(),
             metadata: replace,
             ..copy("k", "k")
         };

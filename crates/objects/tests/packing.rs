@@ -207,6 +207,7 @@ async fn read(objects: &Objects, request: GetObject) -> Result<Vec<u8>> {
 
 async fn delete(world: &World, name: &str) {
     let request = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket("bucket"),
         key: key(name),
         version_id: None,
@@ -238,6 +239,7 @@ async fn sweep(world: &World, count: usize) {
 
 async fn create_upload(world: &World, name: &str) -> UploadId {
     let request = CreateUpload {
+        lock: Default::default(),
         bucket: bucket("bucket"),
         key: key(name),
         headers: ObjectHeaders::default(),
@@ -722,6 +724,7 @@ async fn packed_objects_are_read_in_ranges_copied_tagged_and_located() {
         bytes_of(2)[10..500]
     );
     let copy = CopyObject {
+        lock: Default::default(),
         source_bucket: bucket("bucket"),
         source_key: key("k"),
         source_version_id: None,

@@ -49,6 +49,7 @@ async fn sweep(world: &World, limits: &SweepLimits) -> SweepPage {
 
 async fn delete(world: &World, name: &str) {
     let request = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket("bucket"),
         key: key(name),
         version_id: None,
@@ -69,6 +70,7 @@ async fn blob_records(world: &World) -> Vec<(Vec<u8>, Bytes)> {
 
 async fn upload(world: &World, parts: &[(i64, &[u8])]) -> (UploadId, Vec<CompletedPart>) {
     let request = CreateUpload {
+        lock: Default::default(),
         bucket: bucket("bucket"),
         key: key("big"),
         headers: ObjectHeaders::default(),

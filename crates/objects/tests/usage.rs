@@ -15,6 +15,7 @@ use strongroom_types::{PartNumber, UploadId};
 
 async fn upload(world: &World, name: &str, parts: &[&[u8]]) -> UploadId {
     let request = CreateUpload {
+        lock: Default::default(),
         bucket: bucket("bucket"),
         key: key(name),
         headers: ObjectHeaders::default(),

@@ -109,6 +109,7 @@ async fn az27_what_is_lost_with_a_pack_is_listed_by_name() {
     };
     assert_eq!(names().await, ["a", "b"]);
     let delete = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket("bucket"),
         key: key("a"),
         version_id: None,

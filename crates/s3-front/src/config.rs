@@ -7,6 +7,7 @@
 mod bucket_tagging;
 mod cors;
 mod fixed;
+mod object_lock;
 mod object_tagging;
 mod versioning;
 mod website;
@@ -51,6 +52,12 @@ pub async fn answer(call: &Call<'_>) -> Option<Answer> {
         O::DeleteObjectTagging => object_tagging::delete(call).await,
         O::GetBucketVersioning => versioning::get(call).await,
         O::PutBucketVersioning => versioning::put(call).await,
+        O::GetObjectLockConfiguration => object_lock::get_configuration(call).await,
+        O::PutObjectLockConfiguration => object_lock::put_configuration(call).await,
+        O::GetObjectRetention => object_lock::get_retention(call).await,
+        O::PutObjectRetention => object_lock::put_retention(call).await,
+        O::GetObjectLegalHold => object_lock::get_legal_hold(call).await,
+        O::PutObjectLegalHold => object_lock::put_legal_hold(call).await,
         O::ListObjectVersions => list_versions::run(call).await,
         O::GetBucketTagging => bucket_tagging::get(call).await,
         O::PutBucketTagging => bucket_tagging::put(call).await,
@@ -120,6 +127,10 @@ pub(crate) const fn not_configured(kind: ConfigKind) -> (&'static str, &'static 
         ConfigKind::Website => (
             "NoSuchWebsiteConfiguration",
             "The specified bucket does not have a website configuration",
+        ),
+        ConfigKind::ObjectLock => (
+            "ObjectLockConfigurationNotFoundError",
+            "Object Lock configuration does not exist for this bucket",
         ),
     }
 }

@@ -250,7 +250,8 @@ const fn code_of(error: &Error) -> (StatusCode, &'static str) {
     use StatusCode as S;
     match error {
         Error::NoSuchBucket => (S::NOT_FOUND, "NoSuchBucket"),
-        Error::AccessDenied => (S::FORBIDDEN, "AccessDenied"),
+        Error::AccessDenied | Error::ObjectLocked { .. } => (S::FORBIDDEN, "AccessDenied"),
+        Error::NoSuchObjectLock => (S::NOT_FOUND, "NoSuchObjectLockConfiguration"),
         Error::NoSuchKey { .. } => (S::NOT_FOUND, "NoSuchKey"),
         Error::NoSuchUpload => (S::NOT_FOUND, "NoSuchUpload"),
         Error::NoSuchVersion => (S::NOT_FOUND, "NoSuchVersion"),
@@ -378,6 +379,18 @@ mod tests {
         // PR01, PR02, ER01
         let cases = [
             (Error::AccessDenied, 403, "AccessDenied"),
+            (
+                Error::ObjectLocked {
+                    by: strongroom_objects::LockedBy::Compliance,
+                },
+                403,
+                "AccessDenied",
+            ),
+            (
+                Error::NoSuchObjectLock,
+                404,
+                "NoSuchObjectLockConfiguration",
+            ),
             (Error::NoSuchBucket, 404, "NoSuchBucket"),
             (
                 Error::NoSuchKey {

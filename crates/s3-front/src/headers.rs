@@ -12,8 +12,12 @@ use crate::route::{Operation, is_header_or_signature};
 use crate::target::Target;
 
 /// Headers we act on, or that ask for nothing.
-const KNOWN: [&str; 39] = [
+const KNOWN: [&str; 45] = [
     "x-amz-acl",
+    "x-amz-bucket-object-lock-enabled",
+    // OL03: no longer asked for, and ignored.
+    "x-amz-bucket-object-lock-token",
+    "x-amz-bypass-governance-retention",
     "x-amz-checksum-algorithm",
     "x-amz-checksum-crc32",
     "x-amz-checksum-crc32c",
@@ -41,6 +45,9 @@ const KNOWN: [&str; 39] = [
     "x-amz-metadata-directive",
     "x-amz-mp-object-size",
     "x-amz-object-attributes",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
     "x-amz-optional-object-attributes",
     "x-amz-part-number-marker",
     "x-amz-request-payer",
@@ -55,12 +62,11 @@ const KNOWN: [&str; 39] = [
 ];
 
 /// Headers that ask for what is so anyway when they have one of these values.
-const KNOWN_VALUES: [(&str, &[&str]); 4] = [
+const KNOWN_VALUES: [(&str, &[&str]); 3] = [
     // The only version of the API there is; the AWS SDK for C++, and so pyarrow, names it.
     ("x-amz-api-version", &["2006-03-01"]),
     ("x-amz-storage-class", &["STANDARD"]),
     ("x-amz-object-ownership", &["BucketOwnerEnforced"]),
-    ("x-amz-bucket-object-lock-enabled", &["false", "False"]),
 ];
 
 /// Refuses what we would otherwise ignore.
@@ -96,23 +102,47 @@ pub fn refuse_unknown(headers: &HeaderMap) -> Result<()> {
 }
 
 /// Headers of operations that make a version, which ask for something there only.
-const OF_NEW_VERSIONS: [&str; 3] = [
+const OF_NEW_VERSIONS: [&str; 6] = [
+    "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
     "x-amz-tagging",
     "x-amz-tagging-directive",
     "x-amz-website-redirect-location",
 ];
+
+/// Asks to pass by locks.
+const OF_REMOVALS: [&str; 1] = ["x-amz-bypass-governance-retention"];
+
+/// Asks for a bucket with locks.
+const OF_NEW_BUCKETS: [&str; 1] = ["x-amz-bucket-object-lock-enabled"];
 
 /// Refuses headers that the operation would ignore.
 ///
 /// # Errors
 /// `NotImplemented` naming the header.
 pub fn refuse_misplaced(operation: Operation, headers: &HeaderMap) -> Result<()> {
+    use Operation as O;
     let makes_version = matches!(
         operation,
-        Operation::PutObject | Operation::CopyObject | Operation::CreateMultipartUpload
+        O::PutObject | O::CopyObject | O::CreateMultipartUpload
     );
-    let misplaced = |name: &&&str| !makes_version && headers.contains_key(**name);
-    match OF_NEW_VERSIONS.iter().find(misplaced) {
+    let passes_locks = matches!(
+        operation,
+        O::DeleteObject | O::DeleteObjects | O::PutObjectRetention
+    );
+    let makes_bucket = operation == O::CreateBucket;
+    let tables: [(bool, &[&'static str]); 3] = [
+        (makes_version, &OF_NEW_VERSIONS),
+        (passes_locks, &OF_REMOVALS),
+        (makes_bucket, &OF_NEW_BUCKETS),
+    ];
+    let misplaced = tables
+        .into_iter()
+        .filter(|(is_place, _)| !is_place)
+        .flat_map(|(_, names)| names)
+        .find(|name| headers.contains_key(**name));
+    match misplaced {
         None => Ok(()),
         Some(name) => Err(FrontError::not_implemented(name)),
     }
@@ -211,18 +241,11 @@ mod tests {
         for (name, value) in [
             ("x-amz-server-side-encryption", "AES256"),
             ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
-            ("x-amz-object-lock-mode", "COMPLIANCE"),
-            (
-                "x-amz-object-lock-retain-until-date",
-                "2030-01-01T00:00:00Z",
-            ),
-            ("x-amz-object-lock-legal-hold", "ON"),
-            ("x-amz-bucket-object-lock-enabled", "true"),
+            ("x-amz-object-lock-event-hold", "ON"),
             ("x-amz-grant-everything", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-mfa", "1 2"),
             ("x-amz-api-version", "2030-01-01"),
-            ("x-amz-bypass-governance-retention", "true"),
             ("x-amz-if-match-size", "1"),
             ("x-amz-write-offset-bytes", "1"),
             ("x-amz-something-new", "1"),
@@ -242,7 +265,6 @@ mod tests {
         for (name, value) in [
             ("x-amz-acl", "private"),
             ("x-amz-storage-class", "STANDARD"),
-            ("x-amz-bucket-object-lock-enabled", "false"),
             ("x-amz-api-version", "2006-03-01"),
             ("x-amz-meta-server-side-encryption", "x"),
         ] {

@@ -31,6 +31,7 @@ mod front;
 pub mod fuzzing;
 pub mod headers;
 pub mod health;
+mod lock_headers;
 pub mod not_implemented;
 mod noted;
 pub mod observe;

@@ -28,7 +28,6 @@ refused! {
     "PUT" Bucket "lifecycle" "PutBucketLifecycleConfiguration";
     "PUT" Bucket "replication" "PutBucketReplication";
     "PUT" Bucket "encryption" "PutBucketEncryption";
-    "PUT" Bucket "object-lock" "PutObjectLockConfiguration";
     "PUT" Bucket "accelerate" "PutBucketAccelerateConfiguration";
     "PUT" Bucket "analytics" "PutBucketAnalyticsConfiguration";
     "PUT" Bucket "metrics" "PutBucketMetricsConfiguration";
@@ -48,10 +47,6 @@ refused! {
     "POST" Object "select" "SelectObjectContent";
     "POST" Object "restore" "RestoreObject";
     "GET" Object "torrent" "GetObjectTorrent";
-    "GET" Object "retention" "GetObjectRetention";
-    "PUT" Object "retention" "PutObjectRetention";
-    "GET" Object "legal-hold" "GetObjectLegalHold";
-    "PUT" Object "legal-hold" "PutObjectLegalHold";
     "GET" Object "event-hold" "GetObjectEventHold";
     "PUT" Object "event-hold" "PutObjectEventHold";
     "PUT" Object "encryption" "UpdateObjectEncryption";
@@ -71,11 +66,7 @@ pub const HEADERS: &[&str] = &[
     "x-amz-copy-source-server-side-encryption-customer-algorithm",
     "x-amz-copy-source-server-side-encryption-customer-key",
     "x-amz-copy-source-server-side-encryption-customer-key-md5",
-    "x-amz-object-lock-mode",
-    "x-amz-object-lock-retain-until-date",
-    "x-amz-object-lock-legal-hold",
     "x-amz-object-lock-event-hold",
-    "x-amz-bypass-governance-retention",
     "x-amz-mfa",
     "x-amz-write-offset-bytes",
     "x-amz-rename-source",

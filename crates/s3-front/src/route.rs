@@ -44,7 +44,8 @@ operations! {
     GetBucketPolicy, DeleteBucketPolicy, GetBucketPolicyStatus,
     GetBucketLifecycleConfiguration, DeleteBucketLifecycle,
     GetBucketReplication, DeleteBucketReplication, GetBucketEncryption, DeleteBucketEncryption,
-    GetObjectLockConfiguration, GetBucketLogging, PutBucketLogging,
+    GetObjectLockConfiguration, PutObjectLockConfiguration, GetObjectRetention,
+    PutObjectRetention, GetObjectLegalHold, PutObjectLegalHold, GetBucketLogging, PutBucketLogging,
     GetBucketRequestPayment, PutBucketRequestPayment, GetBucketAccelerateConfiguration,
     GetBucketNotificationConfiguration, PutBucketNotificationConfiguration,
     GetBucketOwnershipControls, PutBucketOwnershipControls,
@@ -334,8 +335,8 @@ mod tests {
         // PR13
         for (method, uri, code) in [
             ("PUT", "/b/k?renameObject", "NotImplemented"),
-            ("PUT", "/b/k?retention", "NotImplemented"),
-            ("PUT", "/b?object-lock", "NotImplemented"),
+            ("DELETE", "/b/k?retention", "NotImplemented"),
+            ("DELETE", "/b?object-lock", "NotImplemented"),
             ("PUT", "/b?policy", "NotImplemented"),
             ("DELETE", "/b/k?acl", "NotImplemented"),
             ("PUT", "/b/k?acl&tagging", "NotImplemented"),

@@ -66,6 +66,11 @@ table! {
     "GET" Bucket "encryption" GetBucketEncryption;
     "DELETE" Bucket "encryption" DeleteBucketEncryption;
     "GET" Bucket "object-lock" GetObjectLockConfiguration;
+    "PUT" Bucket "object-lock" PutObjectLockConfiguration;
+    "GET" Object "retention" GetObjectRetention ["versionId"];
+    "PUT" Object "retention" PutObjectRetention ["versionId"];
+    "GET" Object "legal-hold" GetObjectLegalHold ["versionId"];
+    "PUT" Object "legal-hold" PutObjectLegalHold ["versionId"];
     "GET" Bucket "logging" GetBucketLogging;
     "PUT" Bucket "logging" PutBucketLogging;
     "GET" Bucket "requestPayment" GetBucketRequestPayment;

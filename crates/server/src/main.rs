@@ -16,6 +16,7 @@ mod disk_changes;
 mod figure;
 mod front;
 mod http_port;
+mod lock_metrics;
 mod logging;
 mod packing;
 mod port_metrics;

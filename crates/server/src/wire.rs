@@ -40,6 +40,7 @@ use crate::disk_changes::{self, DiskChanges};
 use crate::figure::Figure;
 use crate::front::{Answering, S3};
 use crate::http_port::Body;
+use crate::lock_metrics;
 use crate::packing::Packing;
 use crate::request_metrics::RequestMetrics;
 use crate::settings::Settings;
@@ -535,7 +536,8 @@ impl Engine for ZoneEngine {
         });
         let samples = samples
             .chain(self.swept.samples())
-            .chain(self.move_samples());
+            .chain(self.move_samples())
+            .chain(lock_metrics::samples(self.objects.lock_counts()));
         samples.chain(self.packing.samples()).collect()
     }
 

@@ -25,6 +25,7 @@ fn bytes(size: usize) -> Bytes {
 async fn put(objects: &Objects, key: &str, bytes: &Bytes) -> Result<()> {
     let stream = futures::stream::iter([Ok(bytes.clone())]);
     let request = PutObject {
+        lock: Default::default(),
         bucket: bucket(),
         key: ObjectKey::new(key).unwrap(),
         content: Content::new(Box::pin(stream), bytes.len() as u64),
@@ -50,6 +51,7 @@ async fn a_hung_disk_is_set_aside(op: OpKind, path: &str) {
     let objects = machine.objects();
     let owner = Owner::new("somebody").unwrap();
     let create = CreateBucket {
+        lock_enabled: false,
         bucket: bucket(),
         owner,
         tags: Default::default(),

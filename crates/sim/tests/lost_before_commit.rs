@@ -104,6 +104,7 @@ impl Store {
         };
         let objects = Objects::new(Arc::clone(&meta) as _, blobs, clock, random, settings);
         let create = CreateBucket {
+            lock_enabled: false,
             bucket: bucket(),
             owner: Owner::new("owner").unwrap(),
             tags: Default::default(),
@@ -192,6 +193,7 @@ fn content(bytes: Vec<u8>) -> Content {
 
 fn put(name: &str, bytes: Vec<u8>) -> PutObject {
     PutObject {
+        lock: Default::default(),
         bucket: bucket(),
         key: key(name),
         content: content(bytes),
@@ -239,6 +241,7 @@ async fn h10_a_put_whose_disks_bounced_before_the_commit_is_written_anew() {
 async fn h10_a_part_whose_zone_goes_out_before_the_commit_is_in_the_completed_object() {
     let store = Store::new(Topology::new(3, 2)).await;
     let upload = CreateUpload {
+        lock: Default::default(),
         bucket: bucket(),
         key: key("object"),
         headers: ObjectHeaders::default(),

@@ -43,6 +43,7 @@ fn content(bytes: &Bytes) -> Content {
 
 async fn put(objects: &Objects, key: &str, bytes: &Bytes) -> Result<()> {
     let request = PutObject {
+        lock: Default::default(),
         bucket: bucket(),
         key: object_key(key),
         content: content(bytes),
@@ -67,6 +68,7 @@ async fn get(objects: &Objects, key: &str, range: Option<ByteRange>) -> Result<B
 
 async fn delete(objects: &Objects, key: &str) -> Result<()> {
     let request = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket(),
         key: object_key(key),
         version_id: None,
@@ -77,6 +79,7 @@ async fn delete(objects: &Objects, key: &str) -> Result<()> {
 
 async fn begin_upload(objects: &Objects, key: &str) -> Result<UploadId> {
     let request = CreateUpload {
+        lock: Default::default(),
         bucket: bucket(),
         key: object_key(key),
         headers: ObjectHeaders::default(),
@@ -172,6 +175,7 @@ async fn filled(topology: Topology, seed: u64) -> Result<Filled> {
     let bucket = bucket();
     objects
         .create_bucket(CreateBucket {
+            lock_enabled: false,
             bucket,
             owner,
             tags: Default::default(),

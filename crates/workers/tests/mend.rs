@@ -209,6 +209,7 @@ fn key(index: usize) -> ObjectKey {
 fn put(index: usize) -> PutObject {
     let bytes = Bytes::from(vec![index as u8; SIZE_BYTES]);
     PutObject {
+        lock: Default::default(),
         bucket: bucket(),
         key: key(index),
         content: Content::new(
@@ -239,6 +240,7 @@ impl World {
         );
         let owner = Owner::new("0123456789abcdef").unwrap();
         let create = CreateBucket {
+            lock_enabled: false,
             bucket: bucket(),
             owner,
             tags: Default::default(),
@@ -467,6 +469,7 @@ async fn az27_what_is_lost_is_listed_until_it_is_deleted() {
     );
     assert_eq!(world.objects.review_lost().await, Ok(1));
     let delete = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket(),
         key: lost,
         version_id: None,

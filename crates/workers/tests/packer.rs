@@ -100,6 +100,7 @@ impl World {
             Settings::default(),
         );
         let create = CreateBucket {
+            lock_enabled: false,
             bucket: bucket(),
             owner: Owner::new("owner").unwrap(),
             tags: Default::default(),
@@ -110,6 +111,7 @@ impl World {
             let size = bytes.len() as u64;
             let stream = futures::stream::once(async move { Ok(bytes) });
             let request = PutObject {
+                lock: Default::default(),
                 bucket: bucket(),
                 key: key(index),
                 content: Content::new(Box::pin(stream), size),

@@ -103,6 +103,7 @@ impl World {
             Settings::default(),
         );
         let create = CreateBucket {
+            lock_enabled: false,
             bucket: bucket(),
             owner: Owner::new("owner").unwrap(),
             tags: Default::default(),
@@ -183,6 +184,7 @@ fn content(bytes: Vec<u8>) -> Content {
 
 fn put(index: usize) -> PutObject {
     PutObject {
+        lock: Default::default(),
         bucket: bucket(),
         key: key(index),
         content: content(bytes(index)),

@@ -73,6 +73,7 @@ impl World {
             let bytes = Bytes::from(vec![index as u8; SIZE_BYTES]);
             let stream = futures::stream::once(async move { Ok(bytes) });
             let put = PutObject {
+                lock: Default::default(),
                 bucket: bucket(),
                 key: key(index),
                 content: Content::new(Box::pin(stream), SIZE_BYTES as u64),
@@ -85,6 +86,7 @@ impl World {
         }
         for index in 0..count / 2 {
             let delete = DeleteObject {
+                bypass: Default::default(),
                 bucket: bucket(),
                 key: key(index),
                 version_id: None,
@@ -97,6 +99,7 @@ impl World {
 
     async fn create(&self, name: &str) {
         let create = CreateBucket {
+            lock_enabled: false,
             bucket: BucketName::new(name).unwrap(),
             owner: Owner::new("owner").unwrap(),
             tags: Default::default(),

@@ -12,7 +12,7 @@ use crate::records::{
 };
 use crate::tags::Tags;
 
-/// Makes a bucket with these tags. Its id is a stamp, so no other bucket ever had it (H14).
+/// Makes a bucket with these tags, with locks if asked so. Its id is a stamp, so no other bucket ever had it (H14).
 ///
 /// # Errors
 /// `BucketAlreadyOwnedByYou`, `BucketAlreadyExists`, `OperationAborted` while one of the name is
@@ -22,6 +22,7 @@ pub fn create_bucket(
     name: &BucketName,
     owner: &Owner,
     tags: &Tags,
+    lock_enabled: bool,
     now: Timestamp,
 ) -> Decided<()> {
     let name_key = keys::bucket_name(name);
@@ -48,15 +49,20 @@ pub fn create_bucket(
             id,
             owner: owner.clone(),
             created: now,
-            versioned: false,
+            versioned: lock_enabled,
         },
     );
     let state = BucketRecord {
         name: name.clone(),
         owner,
         created: now,
-        versioning: Versioning::Never,
-        lock_enabled: false,
+        // BK02, IX01
+        versioning: if lock_enabled {
+            Versioning::Enabled
+        } else {
+            Versioning::Never
+        },
+        lock_enabled,
         closing: None,
     };
     writes.put(keys::bucket(id), &state);

@@ -9,18 +9,27 @@ use strongroom_base::planted;
 use strongroom_meta::{Reads, Stamp};
 use strongroom_types::ObjectKey;
 
+use super::lock::{Bypass, Passage, check_unlocked};
 use super::{Halt, Writes, load};
 use crate::error::Error;
 use crate::records::usage::{BYTES, MARKERS, OBJECTS};
 use crate::records::{
-    BlobId, BlobRecord, BucketId, GraveyardRecord, ObjectRecord, PARTS_IN_PAGE_MAX, PartEntry,
-    PartPage, RecordFormat, VersionContent, VersionRecord, keys,
+    BlobId, BlobRecord, BucketId, GraveyardRecord, PARTS_IN_PAGE_MAX, PartEntry, PartPage,
+    RecordFormat, VersionContent, VersionRecord, keys,
 };
 
-/// Deletes the version with `stamp` and buries its bytes under `when`.
+/// A version that was removed.
+pub(super) struct Removed {
+    pub version: VersionRecord,
+    /// Whether a lock was passed by.
+    pub passage: Passage,
+}
+
+/// Deletes the version with `stamp` and buries its bytes under `when`. Every path that removes a
+/// version comes through here, so no other place asks whether it is locked.
 ///
 /// # Errors
-/// `AccessDenied` when the version is locked, `Corrupt`.
+/// `ObjectLocked`, `Corrupt`.
 pub(super) fn remove_version(
     reads: &mut dyn Reads,
     writes: &mut Writes,
@@ -28,31 +37,26 @@ pub(super) fn remove_version(
     key: &ObjectKey,
     stamp: Stamp,
     when: Stamp,
-) -> Result<VersionRecord, Halt> {
+    bypass: Bypass,
+) -> Result<Removed, Halt> {
     let record_key = keys::version(bucket, key, stamp);
     let Some(version) = load::<VersionRecord>(reads, &record_key)? else {
         let message = format!("head of {key} names version {} which is not there", stamp.0);
         return Err(Error::Corrupt { message }.into());
     };
+    let mut passage = Passage::Unlocked;
     match &version.object {
         None => writes.usage.0[MARKERS] -= 1,
         Some(object) => {
-            check_unlocked(object)?;
+            if let Some(lock) = object.lock.filter(|_| !planted("lock-not-asked")) {
+                passage = check_unlocked(&lock, reads.lock_clock(), bypass)?;
+            }
             writes.usage.count(OBJECTS, BYTES, object.size, -1);
             bury_content(reads, writes, bucket, stamp, &object.content, when)?;
         }
     }
     writes.delete(record_key);
-    Ok(version)
-}
-
-/// Every path that removes a version comes through here. Nothing of this program locks a version, so it
-/// does not know when a lock ends: one that has any stays (OL44).
-fn check_unlocked(object: &ObjectRecord) -> Result<(), Error> {
-    match object.lock {
-        None => Ok(()),
-        Some(_) => Err(Error::AccessDenied),
-    }
+    Ok(Removed { version, passage })
 }
 
 fn bury_content(

@@ -8,6 +8,7 @@ use strongroom_meta::{Reads, Stamp};
 use strongroom_types::{Checksum, ChecksumType, ETag, ObjectKey, UploadId, VersionId};
 
 use super::bury::bury_parts;
+use super::lock::lock_of_new;
 use super::put::{KeyState, current_etag, current_object};
 use super::{
     BucketRef, Decided, Halt, Writes, check_write, load, writable_bucket, written_version_id,
@@ -250,6 +251,8 @@ pub fn finish_complete(reads: &mut dyn Reads, commit: &CompleteCommit) -> Decide
         current_object(head.as_ref()),
     )?;
 
+    let asked = upload.lock.unwrap_or_default();
+    let lock = lock_of_new(reads, bucket, &state, asked, commit.now)?;
     let at = KeyState {
         bucket,
         key: &commit.key,
@@ -273,7 +276,7 @@ pub fn finish_complete(reads: &mut dyn Reads, commit: &CompleteCommit) -> Decide
         headers: upload.headers,
         metadata: upload.metadata,
         tags: upload.tags,
-        lock: upload.lock,
+        lock,
         encryption: upload.encryption,
         upload: Some(commit.upload),
     };

@@ -10,8 +10,9 @@ use strongroom_base::{Timestamp, planted};
 use strongroom_meta::{Reads, Stamp};
 use strongroom_types::{ObjectKey, VersionId};
 
-use super::bury::remove_version;
+use super::bury::{Removed, remove_version};
 use super::conditions::check_delete;
+use super::lock::{Bypass, Passage, check_bypass_named, check_unlocked};
 use super::put::KeyState;
 use super::versions::{HEAD_SCAN, check_version_id};
 use super::{BucketRef, Decided, Halt, Writes, load, writable_bucket};
@@ -27,21 +28,25 @@ pub struct Deletion {
     pub output: DeleteObjectOutput,
     /// The id is well-formed, and there is no such version: nothing changed.
     pub unknown_version: bool,
+    /// Whether a lock was passed by.
+    pub passage: Passage,
 }
 
 /// Deletes each of `keys`, one after the other; a refusal concerns its key only. A key may be named
 /// more than once if each time by a version id.
 ///
 /// # Errors
-/// `NoSuchBucket`, `OperationAborted`.
+/// `NoSuchBucket`, `OperationAborted`, `InvalidArgument` (OL38).
 pub fn delete(
     reads: &mut dyn Reads,
     bucket: &BucketRef,
     keys: &[DeleteKey],
+    bypass: Bypass,
     now: Timestamp,
 ) -> Decided<Vec<Result<Deletion>>> {
     let mut writes = Writes::default();
     let state = writable_bucket(reads, &mut writes, bucket, now)?;
+    check_bypass_named(&state, bypass)?;
     let mut answers = Vec::with_capacity(keys.len());
     let mut open: BTreeMap<&ObjectKey, OpenKey<'_>> = BTreeMap::new();
     for request in keys {
@@ -53,6 +58,7 @@ pub fn delete(
                 head: load(reads, &keys::head(bucket.id, &request.key))?,
                 removed: BTreeSet::new(),
                 changed: false,
+                bypass,
             }),
         };
         let mut writes_of_key = Writes::default();
@@ -79,6 +85,7 @@ struct OpenKey<'a> {
     removed: BTreeSet<Stamp>,
     /// Whether the head is other than it was.
     changed: bool,
+    bypass: Bypass,
 }
 
 impl OpenKey<'_> {
@@ -94,6 +101,9 @@ impl OpenKey<'_> {
             check_version_id(versioning, id)?;
         }
         if let Some(condition) = &request.if_match {
+            if let Some(id) = request.version_id {
+                self.check_lock(reads, id)?;
+            }
             check_delete(condition, self.head.as_ref())?;
         }
         match (versioning, request.version_id) {
@@ -144,19 +154,19 @@ impl OpenKey<'_> {
             unknown_version: true,
             ..deletion(Some(id), false)
         };
-        let Some(head) = self.head.clone() else {
+        let (Some(head), Some(stamp)) = (self.head.clone(), self.stamp_of(reads, id)?) else {
             return Ok(unknown);
         };
-        let stamp = match (id, head.null) {
-            (VersionId::Null, Some(null)) => null,
-            (VersionId::Null, None) => return Ok(unknown),
-            (VersionId::Stamp(stamp), _) if !self.has_version(reads, Stamp(stamp))? => {
-                return Ok(unknown);
-            }
-            (VersionId::Stamp(stamp), _) => Stamp(stamp),
-        };
         let when = reads.issue_stamp(head.newest);
-        let removed = remove_version(reads, writes, self.bucket, self.key, stamp, when)?;
+        let Removed { version, passage } = remove_version(
+            reads,
+            writes,
+            self.bucket,
+            self.key,
+            stamp,
+            when,
+            self.bypass,
+        )?;
         self.removed.insert(stamp);
         self.changed = true;
         let null = head.null.filter(|null| *null != stamp);
@@ -173,7 +183,39 @@ impl OpenKey<'_> {
         } else {
             Some(HeadRecord { null, ..head })
         };
-        Ok(deletion(Some(id), removed.object.is_none()))
+        Ok(Deletion {
+            passage,
+            ..deletion(Some(id), version.object.is_none())
+        })
+    }
+
+    /// IX06: that a version is locked is answered before that a condition does not hold.
+    fn check_lock(&self, reads: &mut dyn Reads, id: VersionId) -> std::result::Result<(), Halt> {
+        let Some(stamp) = self.stamp_of(reads, id)? else {
+            return Ok(());
+        };
+        let version: Option<VersionRecord> =
+            load(reads, &keys::version(self.bucket, self.key, stamp))?;
+        if let Some(lock) = version.and_then(|version| version.object?.lock) {
+            check_unlocked(&lock, reads.lock_clock(), self.bypass)?;
+        }
+        Ok(())
+    }
+
+    /// The stamp of the version with this id, if there is one.
+    fn stamp_of(
+        &self,
+        reads: &mut dyn Reads,
+        id: VersionId,
+    ) -> std::result::Result<Option<Stamp>, Halt> {
+        match (id, &self.head) {
+            (_, None) => Ok(None),
+            (VersionId::Null, Some(head)) => Ok(head.null),
+            (VersionId::Stamp(stamp), Some(_)) => {
+                let is_there = self.has_version(reads, Stamp(stamp))?;
+                Ok(is_there.then_some(Stamp(stamp)))
+            }
+        }
     }
 
     /// Whether the key has a version whose id has this stamp. The null version has one too, which
@@ -232,5 +274,6 @@ const fn deletion(version_id: Option<VersionId>, delete_marker: bool) -> Deletio
             delete_marker,
         },
         unknown_version: false,
+        passage: Passage::Unlocked,
     }
 }

@@ -15,6 +15,7 @@ mod complete;
 mod conditions;
 mod config;
 mod delete;
+mod lock;
 mod pack;
 mod put;
 mod range;
@@ -42,6 +43,10 @@ pub use complete::{
 pub use conditions::{check_copy_source, check_read, check_write};
 pub use config::{CONFIGS_MAX, delete_config, put_config};
 pub use delete::{Deletion, delete};
+pub use lock::{
+    Bypass, LockChanged, LockTarget, Passage, check_change, check_unlocked, set_legal_hold,
+    set_lock_config, set_retention,
+};
 pub use pack::{
     Holder, NewPack, PackCommit, PackMove, PackMoved, PackedFrom, Releases, bury_empty_pack,
     bury_unused_pack, decode_counters, move_into_pack,

@@ -7,11 +7,13 @@ use strongroom_meta::{Reads, Stamp};
 use strongroom_types::{Checksum, ETag, ObjectKey, VersionId};
 
 use super::bury::remove_version;
+use super::lock::{Bypass, lock_of_new};
 use super::{
     BucketRef, Decided, Halt, Writes, check_write, load, writable_bucket, written_version_id,
 };
 use crate::api::{ObjectHeaders, UserMetadata, WriteConditions};
 use crate::error::Error;
+use crate::lock::Lock;
 use crate::records::usage::{BYTES, MARKERS, OBJECTS};
 use crate::records::{
     BlobId, BlobOwner, BlobRecord, BucketId, HeadRecord, ObjectRecord, STANDARD, VersionContent,
@@ -108,6 +110,8 @@ pub struct PutCommit {
     pub metadata: UserMetadata,
     pub tags: Tags,
     pub conditions: WriteConditions,
+    /// What was asked for; the bucket's default is found at the commit.
+    pub lock: Lock,
     pub now: Timestamp,
 }
 
@@ -121,12 +125,13 @@ pub struct PutDone {
 /// Makes the content the current version of the key.
 ///
 /// # Errors
-/// `NoSuchBucket`, `OperationAborted`, those of the conditions.
+/// `NoSuchBucket`, `OperationAborted`, `InvalidRequest` (OL15), those of the conditions.
 pub fn put(reads: &mut dyn Reads, commit: &PutCommit) -> Decided<PutDone> {
     let mut writes = Writes::default();
     let state = writable_bucket(reads, &mut writes, &commit.bucket, commit.now)?;
     let head: Option<HeadRecord> = load(reads, &keys::head(commit.bucket.id, &commit.key))?;
     check_write(&commit.conditions, current_etag(head.as_ref()))?;
+    let lock = lock_of_new(reads, commit.bucket.id, &state, commit.lock, commit.now)?;
 
     let content = &commit.content;
     let object = ObjectRecord {
@@ -140,7 +145,7 @@ pub fn put(reads: &mut dyn Reads, commit: &PutCommit) -> Decided<PutDone> {
         headers: commit.headers.clone(),
         metadata: commit.metadata.clone(),
         tags: commit.tags.as_map().clone(),
-        lock: None,
+        lock,
         encryption: None,
         upload: None,
     };
@@ -223,7 +228,9 @@ impl KeyState<'_> {
         let is_null = self.versioning != Versioning::Enabled;
         let null_old = self.head.as_ref().and_then(|head| head.null);
         if let (true, Some(old)) = (is_null, null_old) {
-            remove_version(reads, writes, self.bucket, self.key, old, stamp)?;
+            // No write ends a lock, whoever it is from.
+            let bypass = Bypass::default();
+            remove_version(reads, writes, self.bucket, self.key, old, stamp, bypass)?;
         }
         match &object {
             Some(object) => writes.usage.count(OBJECTS, BYTES, object.size, 1),

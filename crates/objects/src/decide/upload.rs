@@ -6,6 +6,7 @@ use strongroom_meta::{Reads, Stamp};
 use strongroom_types::{Checksum, ObjectKey, UploadId};
 
 use super::bury::{bury_blob, bury_parts};
+use super::lock::check_has_locks;
 use super::put::current_object;
 use super::{
     BucketRef, Completed, Decided, Halt, NewContent, StoredPart, Writes, bucket_state, is_believed,
@@ -20,7 +21,7 @@ use crate::records::{
 /// Starts an upload, and notes what it would replace (CO05).
 ///
 /// # Errors
-/// `NoSuchBucket`, `OperationAborted`.
+/// `NoSuchBucket`, `OperationAborted`, `InvalidRequest` (OL15).
 pub fn create_upload(
     reads: &mut dyn Reads,
     bucket: &BucketRef,
@@ -29,7 +30,10 @@ pub fn create_upload(
     record: &UploadRecord,
 ) -> Decided<()> {
     let mut writes = Writes::default();
-    writable_bucket(reads, &mut writes, bucket, record.initiated)?;
+    let state = writable_bucket(reads, &mut writes, bucket, record.initiated)?;
+    if record.lock.is_some() {
+        check_has_locks(&state)?;
+    }
     let upload_key = keys::upload(bucket.id, key, id);
     if reads.get(&upload_key)?.is_some() {
         let message = format!("upload id {id} was given before");

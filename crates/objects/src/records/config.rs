@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use super::codec::{
     Decoded, FieldsReader, FieldsWriter, Reader, RecordError, RecordFormat, Writer,
 };
-use super::fields::{read_pairs, write_pairs};
+use super::fields::{mode_number, read_mode, read_pairs, write_pairs};
 use crate::config::{CorsConfig, CorsRule, RedirectAll, RoutingRule, WebsiteConfig, WebsiteMode};
 use crate::error::Result;
+use crate::lock::{DefaultRetention, RetentionPeriod};
 use crate::tags::Tags;
 
 const FORMAT: u8 = 1;
@@ -22,6 +23,8 @@ pub enum ConfigKind {
     Tagging = 1,
     Cors = 2,
     Website = 3,
+    /// What new versions are locked by. That locks are on is in the bucket's record.
+    ObjectLock = 4,
 }
 
 /// A configuration that is kept as a record.
@@ -272,4 +275,42 @@ fn read_routing_rule(bytes: &[u8]) -> Decoded<RoutingRule> {
     };
     none_left(&texts)?;
     Ok(rule)
+}
+
+/// What a bucket locks new versions by. It is put by a decision of its own, with the bucket's state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LockDefaults {
+    pub default: DefaultRetention,
+}
+
+impl RecordFormat for LockDefaults {
+    fn encode(&self) -> Vec<u8> {
+        let (unit, count) = match self.default.period {
+            RetentionPeriod::Days(days) => (1, days),
+            RetentionPeriod::Years(years) => (2, years),
+        };
+        let mut fields = FieldsWriter::new(FORMAT);
+        fields.nested(1, |out| {
+            out.u8(mode_number(self.default.mode)).u8(unit).u32(count);
+        });
+        fields.finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Decoded<Self> {
+        let mut fields = FieldsReader::new(bytes, FORMAT)?;
+        let default = fields.nested(1, |reader| {
+            let mode = read_mode(reader.u8()?)?;
+            let unit = reader.u8()?;
+            let count = reader.u32()?;
+            let period = match unit {
+                1 => RetentionPeriod::Days(count),
+                2 => RetentionPeriod::Years(count),
+                _ => return Err(RecordError::Invalid("retention period")),
+            };
+            Ok(DefaultRetention { mode, period })
+        })?;
+        fields.finish()?;
+        let default = default.ok_or(RecordError::MissingField(1))?;
+        Ok(Self { default })
+    }
 }

@@ -7,6 +7,7 @@ use strongroom_types::{Checksum, ChecksumAlgorithm, ChecksumType, ETag};
 use super::codec::{Decoded, Reader, RecordError, Writer, text};
 use super::keys::BlobId;
 use crate::api::{ObjectHeaders, UserMetadata};
+use crate::lock::{LegalHold, Lock, LockMode, Retention};
 
 /// The only storage class for now.
 pub const STANDARD: &str = "STANDARD";
@@ -147,59 +148,55 @@ pub fn read_blob(reader: &mut Reader<'_>) -> Decoded<Option<BlobId>> {
     }
 }
 
-/// Object lock of one version: room for it from the first format.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Lock {
-    pub retention: Option<Retention>,
-    pub legal_hold: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Retention {
-    pub compliance: bool,
-    /// Seconds since the Unix epoch.
-    pub until: u64,
-}
-
 pub fn write_lock(out: &mut Writer, lock: &Lock) {
     let (mode, until) = match lock.retention {
         None => (0, 0),
-        Some(Retention {
-            compliance: false,
-            until,
-        }) => (1, until),
-        Some(Retention {
-            compliance: true,
-            until,
-        }) => (2, until),
+        Some(Retention { mode, until }) => (mode_number(mode), until),
     };
-    out.u8(mode).u64(until).u8(u8::from(lock.legal_hold));
+    let hold = match lock.legal_hold {
+        None => 0,
+        Some(LegalHold::On) => 1,
+        Some(LegalHold::Off) => 2,
+    };
+    out.u8(mode).u64(until).u8(hold);
 }
 
+/// What is not understood is an error and never no lock (OL44).
 pub fn read_lock(reader: &mut Reader<'_>) -> Decoded<Lock> {
     let mode = reader.u8()?;
     let until = reader.u64()?;
     let retention = match mode {
         0 => None,
-        1 => Some(Retention {
-            compliance: false,
+        mode => Some(Retention {
+            mode: read_mode(mode)?,
             until,
         }),
-        2 => Some(Retention {
-            compliance: true,
-            until,
-        }),
-        _ => return Err(RecordError::Invalid("retention mode")),
     };
     let legal_hold = match reader.u8()? {
-        0 => false,
-        1 => true,
+        0 => None,
+        1 => Some(LegalHold::On),
+        2 => Some(LegalHold::Off),
         _ => return Err(RecordError::Invalid("legal hold")),
     };
     Ok(Lock {
         retention,
         legal_hold,
     })
+}
+
+pub const fn mode_number(mode: LockMode) -> u8 {
+    match mode {
+        LockMode::Governance => 1,
+        LockMode::Compliance => 2,
+    }
+}
+
+pub const fn read_mode(number: u8) -> Decoded<LockMode> {
+    match number {
+        1 => Ok(LockMode::Governance),
+        2 => Ok(LockMode::Compliance),
+        _ => Err(RecordError::Invalid("retention mode")),
+    }
 }
 
 /// How content is sealed: room for it from the first format.

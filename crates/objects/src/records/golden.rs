@@ -15,6 +15,7 @@ use super::pack::PackCreationRecord;
 use super::*;
 use crate::api::ObjectHeaders;
 use crate::config::{CorsConfig, CorsRule, RedirectAll, RoutingRule, WebsiteConfig, WebsiteMode};
+use crate::lock::{LegalHold, Lock, LockMode, Retention};
 use crate::tags::Tags;
 
 fn headers() -> ObjectHeaders {
@@ -39,10 +40,10 @@ fn pairs(text: &str) -> BTreeMap<String, String> {
 fn lock() -> Lock {
     Lock {
         retention: Some(Retention {
-            compliance: true,
+            mode: LockMode::Compliance,
             until: 2_000_000_000,
         }),
-        legal_hold: true,
+        legal_hold: Some(LegalHold::On),
     }
 }
 

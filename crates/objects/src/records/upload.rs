@@ -9,12 +9,13 @@ use strongroom_types::{Checksum, ChecksumAlgorithm, ChecksumType};
 use super::bucket::Closing;
 use super::codec::{Decoded, FieldsReader, FieldsWriter, RecordError, RecordFormat};
 use super::fields::{
-    Encryption, Lock, read_blob, read_checksum, read_checksum_kind, read_encryption, read_headers,
+    Encryption, read_blob, read_checksum, read_checksum_kind, read_encryption, read_headers,
     read_lock, read_pairs, write_blob, write_checksum, write_checksum_kind, write_encryption,
     write_headers, write_lock, write_pairs,
 };
 use super::keys::BlobId;
 use crate::api::{ObjectHeaders, UserMetadata};
+use crate::lock::Lock;
 
 const FORMAT: u8 = 1;
 

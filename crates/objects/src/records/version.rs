@@ -10,13 +10,14 @@ use super::codec::{
     Decoded, FieldsReader, FieldsWriter, Reader, RecordError, RecordFormat, Writer,
 };
 use super::fields::{
-    Encryption, Lock, ReplicationStatus, read_blob, read_checksum, read_checksum_kind,
-    read_encryption, read_etag, read_headers, read_lock, read_pairs, replication_code,
-    replication_of, write_blob, write_checksum, write_checksum_kind, write_encryption, write_etag,
-    write_headers, write_lock, write_pairs,
+    Encryption, ReplicationStatus, read_blob, read_checksum, read_checksum_kind, read_encryption,
+    read_etag, read_headers, read_lock, read_pairs, replication_code, replication_of, write_blob,
+    write_checksum, write_checksum_kind, write_encryption, write_etag, write_headers, write_lock,
+    write_pairs,
 };
 use super::keys::BlobId;
 use crate::api::{ObjectHeaders, UserMetadata};
+use crate::lock::Lock;
 
 const FORMAT: u8 = 1;
 

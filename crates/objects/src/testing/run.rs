@@ -171,6 +171,7 @@ impl Model {
             OpKind::CreateBucket => {
                 let owner = Owner::new("model").expect("an owner");
                 let request = CreateBucket {
+                    lock_enabled: false,
                     bucket: bucket_name(op.bucket),
                     owner,
                     tags: Tags::default(),
@@ -230,6 +231,7 @@ impl Model {
     fn put_request(&self, op: &Op, content: Content) -> PutObject {
         let if_none_match = (op.conditional == Conditional::IfAbsent).then_some(ETagMatch::Any);
         PutObject {
+            lock: Default::default(),
             bucket: bucket_name(op.bucket),
             key: object_key(op.key),
             content,
@@ -327,6 +329,7 @@ impl Model {
 
     async fn delete(&mut self, op: &Op, objects: &Objects) -> std::result::Result<bool, String> {
         let request = DeleteObject {
+            bypass: Default::default(),
             bucket: bucket_name(op.bucket),
             key: object_key(op.key),
             version_id: None,
@@ -377,6 +380,7 @@ impl Model {
         keys.extend(self.versions_of(op.bucket, op.other_key, op.pick % 3));
         let found = objects
             .delete_objects(DeleteObjects {
+                bypass: Default::default(),
                 bucket: bucket_name(op.bucket),
                 keys: keys.clone(),
             })
@@ -437,6 +441,7 @@ impl Model {
         let tags = op.seed.is_multiple_of(2).then(|| op.tags());
         let source_version_id = self.pick_version(op, op.other_bucket, op.other_key);
         let request = CopyObject {
+            lock: Default::default(),
             source_bucket: bucket_name(op.other_bucket),
             source_key: object_key(op.other_key),
             source_version_id,
@@ -496,6 +501,7 @@ impl Model {
         objects: &Objects,
     ) -> std::result::Result<bool, String> {
         let request = CreateUpload {
+            lock: Default::default(),
             bucket: bucket_name(op.bucket),
             key: object_key(op.key),
             headers: ObjectHeaders::default(),

@@ -25,6 +25,7 @@ impl Model {
             _ => VersionId::Stamp(op.seed),
         });
         let request = DeleteObject {
+            bypass: Default::default(),
             bucket: bucket_name(op.bucket),
             key: object_key(op.key),
             version_id: Some(id),

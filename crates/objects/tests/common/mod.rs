@@ -135,6 +135,7 @@ impl World {
         let owner = Owner::new("owner").unwrap();
         self.objects
             .create_bucket(CreateBucket {
+                lock_enabled: false,
                 bucket: bucket(name),
                 owner,
                 tags: Default::default(),
@@ -222,6 +223,7 @@ pub fn content(bytes: &[u8]) -> Content {
 
 pub fn put_request(name: &str, bytes: &[u8]) -> PutObject {
     PutObject {
+        lock: Default::default(),
         bucket: bucket("bucket"),
         key: key(name),
         content: content(bytes),

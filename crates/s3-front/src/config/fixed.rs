@@ -87,10 +87,6 @@ fn missing(operation: Operation) -> Option<Fixed> {
             "ServerSideEncryptionConfigurationNotFoundError",
             "The server side encryption configuration was not found",
         ),
-        O::GetObjectLockConfiguration => Missing(
-            "ObjectLockConfigurationNotFoundError",
-            "Object Lock configuration does not exist for this bucket",
-        ),
         O::GetBucketMetadataConfiguration => Missing(
             "MetadataConfigurationNotFound",
             "The metadata configuration was not found",

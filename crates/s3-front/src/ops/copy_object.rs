@@ -16,6 +16,7 @@ use crate::copy_source::CopySource;
 use crate::digests::parse_algorithm;
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
+use crate::lock_headers::lock_asked;
 use crate::time_format::wire;
 
 /// CopyObject.
@@ -40,6 +41,7 @@ pub async fn run(
             .map(|text| parse_algorithm("x-amz-checksum-algorithm", text))
             .transpose()?,
         conditions: write_conditions(context),
+        lock: lock_asked(context)?,
     };
     let copied = match front.objects.copy_object(request).await {
         Ok(copied) => copied,

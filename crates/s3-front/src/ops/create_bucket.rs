@@ -10,6 +10,7 @@ use crate::context::ContextRef;
 use crate::convert::bucket_name;
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
+use crate::lock_headers::{BUCKET_LOCK, flag};
 use crate::xml;
 
 /// The region in which S3 answers 200 to the owner who makes a bucket again.
@@ -27,16 +28,19 @@ pub async fn run(
     } else {
         read_configuration(&context.content, &front.region)?
     };
-    let has_tags = !tags.is_empty();
+    let lock_enabled = flag(context, BUCKET_LOCK)? == Some(true);
+    let asks_more = lock_enabled || !tags.is_empty();
     let location = format!("/{bucket}");
     let request = CreateBucket {
         bucket,
         owner: context.caller.owner(),
         tags,
+        lock_enabled,
     };
     match front.objects.create_bucket(request).await {
-        // BK03: where clients were never told otherwise, making a bucket again is no error.
-        Err(Error::BucketAlreadyOwnedByYou) if front.region == FIRST_REGION && !has_tags => {}
+        // BK03: where clients were never told otherwise, making a bucket again is no error; but one
+        // with tags or locks is not the one there is.
+        Err(Error::BucketAlreadyOwnedByYou) if front.region == FIRST_REGION && !asks_more => {}
         made => made?,
     }
     Ok(S3Response::new(CreateBucketOutput {

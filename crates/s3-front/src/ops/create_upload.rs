@@ -11,6 +11,7 @@ use crate::context::ContextRef;
 use crate::convert::{bucket_name, object_headers, object_key, tags_header, user_metadata};
 use crate::digests::{parse_algorithm, parse_type};
 use crate::front::S3Front;
+use crate::lock_headers::lock_asked;
 
 /// CreateMultipartUpload.
 pub async fn run(
@@ -30,6 +31,7 @@ pub async fn run(
             .map(|text| parse_algorithm("x-amz-checksum-algorithm", text))
             .transpose()?,
         checksum_type: kind.map(parse_type).transpose()?,
+        lock: lock_asked(context)?,
     };
     let created = front.objects.create_upload(request).await?;
     Ok(S3Response::new(CreateMultipartUploadOutput {

@@ -16,6 +16,7 @@ use crate::convert::{bucket_name, if_match, object_key, version_id};
 use crate::digests;
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
+use crate::lock_headers::bypass;
 
 /// DeleteObject.
 pub async fn one(
@@ -28,6 +29,7 @@ pub async fn one(
         key: object_key(input.key)?,
         version_id: version_id(input.version_id.as_deref())?,
         if_match: if_match(context),
+        bypass: bypass(context)?,
     };
     let deleted = front.objects.delete_object(request).await?;
     Ok(S3Response::new(DeleteObjectOutput {
@@ -54,6 +56,7 @@ pub async fn many(
     let request = DeleteObjects {
         bucket: bucket_name(input.bucket)?,
         keys: keys.iter().flatten().cloned().collect(),
+        bypass: bypass(context)?,
     };
     let mut answers = front.objects.delete_objects(request).await?.into_iter();
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());

@@ -18,6 +18,7 @@ use crate::convert::{
 };
 use crate::error::Result;
 use crate::front::S3Front;
+use crate::lock_headers;
 use crate::time_format::wire_seconds;
 
 fn request(
@@ -95,6 +96,7 @@ fn extra_headers(info: &ObjectInfo) -> HeaderMap {
     if info.tag_count > 0 {
         headers.insert("x-amz-tagging-count", HeaderValue::from(info.tag_count));
     }
+    lock_headers::show(info.lock, &mut headers);
     headers
 }
 

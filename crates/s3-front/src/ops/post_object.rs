@@ -32,6 +32,7 @@ use crate::error::{FrontError, Result, escaped};
 use crate::form::fields::Fields;
 use crate::form::policy::Policy;
 use crate::form::{self, Form};
+use crate::lock_headers::lock_asked;
 use crate::noted::Noted;
 use crate::response::{FrontBody, text_body};
 use crate::route::Operation;
@@ -157,6 +158,7 @@ impl FormUpload<'_> {
             metadata,
             tags,
             conditions: write_conditions(&context),
+            lock: lock_asked(&context)?,
         };
         let put = objects.put_object(request).await;
         put.map_err(|error| failure.take().unwrap_or_else(|| error.into()))

@@ -2,8 +2,8 @@
 
 use s3s::S3Response;
 use s3s::dto::{PutObjectInput, PutObjectOutput};
-use strongroom_objects::PutObject;
-use strongroom_types::ChecksumType;
+use strongroom_objects::{Lock, PutObject};
+use strongroom_types::{BucketName, ChecksumType};
 
 use super::Answer;
 use crate::context::ContextRef;
@@ -11,9 +11,10 @@ use crate::convert::{
     bucket_name, content, object_headers, object_key, set_checksum, tags_header, user_metadata,
     wire_checksum_type, wire_etag, write_conditions,
 };
-use crate::digests::parse_type;
-use crate::error::FrontError;
+use crate::digests::{self, parse_type};
+use crate::error::{FrontError, Result};
 use crate::front::S3Front;
+use crate::lock_headers::lock_asked;
 
 /// PutObject: streams the content to the domain, which commits it once all digests hold.
 pub async fn run(
@@ -34,7 +35,9 @@ pub async fn run(
         metadata: user_metadata(input.metadata),
         tags: tags_header(context)?,
         conditions: write_conditions(context),
+        lock: lock_asked(context)?,
     };
+    demand_digest(front, context, &request.bucket, request.lock).await?;
     let put = front.objects.put_object(request).await?;
     let mut output = PutObjectOutput {
         e_tag: Some(wire_etag(put.etag)),
@@ -44,4 +47,21 @@ pub async fn run(
     };
     set_checksum!(output, &put.checksum);
     Ok(S3Response::new(output))
+}
+
+/// OL16: what is locked at once must not be damaged on its way. A form is exempt: it can compute
+/// nothing.
+async fn demand_digest(
+    front: &S3Front,
+    context: &ContextRef,
+    bucket: &BucketName,
+    lock: Lock,
+) -> Result<()> {
+    let Err(missing) = digests::demand(&context.headers) else {
+        return Ok(());
+    };
+    if !lock.is_empty() || front.objects.locks_new_versions(bucket).await? {
+        return Err(missing);
+    }
+    Ok(())
 }

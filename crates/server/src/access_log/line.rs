@@ -163,6 +163,18 @@ const OPERATIONS: &[(&str, &str)] = &[
     ("GetBucketWebsite", "REST.GET.WEBSITE"),
     ("PutBucketWebsite", "REST.PUT.WEBSITE"),
     ("DeleteBucketWebsite", "REST.DELETE.WEBSITE"),
+    (
+        "GetObjectLockConfiguration",
+        "REST.GET.OBJECT_LOCK_CONFIGURATION",
+    ),
+    (
+        "PutObjectLockConfiguration",
+        "REST.PUT.OBJECT_LOCK_CONFIGURATION",
+    ),
+    ("GetObjectRetention", "REST.GET.OBJECT_LOCK_RETENTION"),
+    ("PutObjectRetention", "REST.PUT.OBJECT_LOCK_RETENTION"),
+    ("GetObjectLegalHold", "REST.GET.OBJECT_LOCK_LEGALHOLD"),
+    ("PutObjectLegalHold", "REST.PUT.OBJECT_LOCK_LEGALHOLD"),
     ("GetObjectAttributes", "REST.GET.OBJECT_ATTRIBUTES"),
 ];
 

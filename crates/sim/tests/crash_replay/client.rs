@@ -55,6 +55,7 @@ fn content_of(bytes: Bytes) -> Content {
 pub async fn make_bucket(objects: &Objects) -> Result<()> {
     let make = |bucket: BucketName| {
         objects.create_bucket(CreateBucket {
+            lock_enabled: false,
             bucket,
             owner: Owner::new("replay").unwrap(),
             tags: Default::default(),
@@ -76,6 +77,7 @@ pub async fn put(objects: &Objects, key: &str, piece: Piece) -> Result<()> {
 
 async fn put_version(objects: &Objects, key: &str, piece: Piece) -> Result<Option<VersionId>> {
     let request = PutObject {
+        lock: Default::default(),
         bucket: bucket_of(key),
         key: object_key(key),
         content: content_of(piece.bytes()),
@@ -94,6 +96,7 @@ async fn delete(
     version_id: Option<VersionId>,
 ) -> Result<Option<VersionId>> {
     let request = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket_of(key),
         key: object_key(key),
         version_id,
@@ -437,6 +440,7 @@ impl Client {
     /// Opens an upload, sends its parts, one of them twice, then completes it, aborts it or leaves it.
     async fn upload(&mut self, key: String) {
         let request = CreateUpload {
+            lock: Default::default(),
             bucket: bucket(),
             key: object_key(&key),
             headers: ObjectHeaders::default(),

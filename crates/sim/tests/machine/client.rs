@@ -26,6 +26,7 @@ pub async fn make_bucket(objects: &Objects) -> Result<()> {
     let owner = Owner::new("somebody").unwrap();
     let (bucket, tags) = (bucket(), Default::default());
     let request = CreateBucket {
+        lock_enabled: false,
         bucket,
         owner,
         tags,
@@ -44,6 +45,7 @@ pub async fn put_if(
     conditions: WriteConditions,
 ) -> Result<PutObjectOutput> {
     let request = PutObject {
+        lock: Default::default(),
         bucket: bucket(),
         key: ObjectKey::new(key).unwrap(),
         content: content(bytes),
@@ -71,6 +73,7 @@ pub async fn get(objects: &Objects, key: &str) -> Result<Bytes> {
 
 pub async fn delete(objects: &Objects, key: &str) -> Result<()> {
     let request = DeleteObject {
+        bypass: Default::default(),
         bucket: bucket(),
         key: ObjectKey::new(key).unwrap(),
         version_id: None,
@@ -83,6 +86,7 @@ pub async fn delete(objects: &Objects, key: &str) -> Result<()> {
 pub async fn put_parts(objects: &Objects, key: &str, parts: &[Bytes]) -> Result<()> {
     let key = ObjectKey::new(key).unwrap();
     let request = CreateUpload {
+        lock: Default::default(),
         bucket: bucket(),
         key: key.clone(),
         headers: ObjectHeaders::default(),
