@@ -6,6 +6,7 @@ use strongroom_types::{BucketName, ETag, ObjectKey, VersionId};
 use super::Stats;
 use super::op::BUCKETS;
 use super::reference::{RefBucket, RefEntry, RefObject, RefPage, Reference};
+use super::run_locks::same_lock;
 use crate::api::{
     GetObject, ListBuckets, ListObjects, ListObjectsOutput, ListParts, ListStart, ListUploads,
     ListVersions, ListVersionsOutput, ListedVersion, ObjectVersion,
@@ -216,6 +217,7 @@ async fn compare_object(
         &info.metadata,
         &object.metadata,
     )?;
+    same_lock(&what, info.lock, object.lock)?;
     let tags = objects.object_tags(ObjectVersion {
         bucket: bucket_name(bucket),
         key: object_key(key),

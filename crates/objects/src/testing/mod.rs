@@ -10,9 +10,11 @@ mod op;
 mod records;
 mod reference;
 mod run;
+mod run_locks;
 mod run_versions;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -47,6 +49,11 @@ pub trait Harness: Send {
 
     /// Brings the zone back, and returns when it is caught up. False when none is away.
     async fn return_zone(&mut self) -> bool;
+
+    /// Lets this time pass by the clock. False when it can not.
+    async fn pass_time(&mut self, _by: Duration) -> bool {
+        false
+    }
 }
 
 /// What a run did.

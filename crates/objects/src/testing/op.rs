@@ -5,7 +5,9 @@ use strongroom_base::{Random, SeededRandom};
 use crate::tags::Tags;
 
 /// Buckets of the model.
-pub(super) const BUCKETS: [&str; 2] = ["bucket-a", "bucket-b"];
+pub(super) const BUCKETS: [&str; 3] = ["bucket-a", "bucket-b", LOCKED_BUCKET];
+/// The bucket that is made with Object Lock.
+pub(super) const LOCKED_BUCKET: &str = "bucket-l";
 /// Keys of the model: prefixes of one another, zero bytes, delimiters and several scripts.
 pub(super) const KEYS: [&str; 10] = [
     "a", "a/", "a/b", "a/b/c", "a\0", "a0", "b/1", "b/2", "é/x", "😀",
@@ -30,6 +32,10 @@ pub enum OpKind {
     SetVersioning,
     DeleteVersion,
     ListVersions,
+    SetRetention,
+    SetHold,
+    ConfigureLocks,
+    PassTime,
     Copy,
     List,
     CreateUpload,
@@ -48,7 +54,7 @@ pub enum OpKind {
 
 impl OpKind {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::CreateBucket,
         Self::DeleteBucket,
         Self::Put,
@@ -61,6 +67,10 @@ impl OpKind {
         Self::SetVersioning,
         Self::DeleteVersion,
         Self::ListVersions,
+        Self::SetRetention,
+        Self::SetHold,
+        Self::ConfigureLocks,
+        Self::PassTime,
         Self::Copy,
         Self::List,
         Self::CreateUpload,
@@ -85,7 +95,8 @@ impl OpKind {
             Self::CreateBucket | Self::Delete | Self::Copy | Self::List => 6,
             Self::CreateUpload | Self::Complete | Self::GetRange | Self::DeleteMany => 5,
             Self::DeleteVersion => 5,
-            Self::PutTags | Self::Pack => 4,
+            Self::PutTags | Self::Pack | Self::SetRetention => 4,
+            Self::SetHold | Self::PassTime => 2,
             Self::SetVersioning | Self::ListVersions => 3,
             Self::DeleteBucket | Self::PutRefused | Self::Abort | Self::CompleteAgain => 2,
             Self::ConfigureBucket => 2,

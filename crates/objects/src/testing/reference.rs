@@ -6,10 +6,12 @@ use strongroom_base::Timestamp;
 use strongroom_types::{ETag, UploadId, VersionId};
 
 use super::MODEL_PART_SIZE_BYTES_MIN;
-use super::op::Conditional;
+use super::op::{Conditional, LOCKED_BUCKET};
 use crate::api::UserMetadata;
+use crate::decide::Bypass;
 use crate::error::{Condition, Error};
 use crate::hash::md5_of;
+use crate::lock::{LegalHold, Lock, LockMode, LockedBy, Retention};
 use crate::records::Versioning;
 use crate::tags::Tags;
 
@@ -22,10 +24,12 @@ pub(super) struct RefObject {
     /// Sizes of its parts, when it was made of parts.
     pub parts: Option<Vec<u64>>,
     pub upload: Option<UploadId>,
+    pub lock: Lock,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct RefUpload {
+    pub lock: Lock,
     pub metadata: UserMetadata,
     pub tags: Tags,
     pub parts: BTreeMap<u16, Vec<u8>>,
@@ -46,11 +50,16 @@ pub(super) struct RefBucket {
     pub uploads: BTreeMap<(String, UploadId), RefUpload>,
     /// Its own.
     pub tags: Option<Tags>,
+    pub has_locks: bool,
+    /// Mode and days.
+    pub default_lock: Option<(LockMode, u32)>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reference {
     pub buckets: BTreeMap<String, RefBucket>,
+    /// What locks expire by, in seconds.
+    pub lock_clock: u64,
 }
 
 /// One page of a list: keys and common prefixes, and where to go on.
@@ -92,10 +101,16 @@ impl Reference {
             return Err(Error::BucketAlreadyOwnedByYou);
         }
         let bucket = RefBucket {
-            versioning: Versioning::Never,
+            versioning: if name == LOCKED_BUCKET {
+                Versioning::Enabled
+            } else {
+                Versioning::Never
+            },
             versions: BTreeMap::new(),
             uploads: BTreeMap::new(),
             tags: None,
+            has_locks: name == LOCKED_BUCKET,
+            default_lock: None,
         };
         self.buckets.insert(name.to_owned(), bucket);
         Ok(())
@@ -110,7 +125,11 @@ impl Reference {
     }
 
     pub fn set_versioning(&mut self, name: &str, versioning: Versioning) -> Outcome<()> {
-        self.bucket(name)?.versioning = versioning;
+        let bucket = self.bucket(name)?;
+        if bucket.has_locks && versioning != Versioning::Enabled {
+            return Err(Error::InvalidBucketState { message: "" });
+        }
+        bucket.versioning = versioning;
         Ok(())
     }
 
@@ -120,11 +139,14 @@ impl Reference {
         content: Vec<u8>,
         metadata: UserMetadata,
         tags: Tags,
-        conditional: Conditional,
+        (conditional, lock): (Conditional, Lock),
         shown: Option<VersionId>,
     ) -> Outcome<()> {
+        let now = self.lock_clock;
         let bucket = self.bucket(bucket)?;
+        bucket.check_lock_asked(lock)?;
         bucket.check(key, conditional)?;
+        let lock = bucket.lock_of_new(lock, now);
         let etag = ETag::Md5(md5_of(&content));
         let object = RefObject {
             content,
@@ -133,6 +155,7 @@ impl Reference {
             tags,
             parts: None,
             upload: None,
+            lock,
         };
         bucket.install(key, Some(object), shown);
         Ok(())
@@ -161,8 +184,13 @@ impl Reference {
         bucket: &str,
         key: &str,
         id: VersionId,
+        bypass: Bypass,
     ) -> Outcome<Option<bool>> {
+        let now = self.lock_clock;
         let bucket = self.bucket(bucket)?;
+        if bypass.is_named && !bucket.has_locks {
+            return Err(Error::invalid_argument("", "", ""));
+        }
         bucket.check_id(id)?;
         let Some(versions) = bucket.versions.get_mut(key) else {
             return Ok(None);
@@ -170,6 +198,9 @@ impl Reference {
         let Some(at) = versions.iter().position(|version| version.id == id) else {
             return Ok(None);
         };
+        if let Some(object) = &versions[at].object {
+            refuse_locked(object.lock, now, bypass)?;
+        }
         let removed = versions.remove(at);
         if versions.is_empty() {
             bucket.versions.remove(key);
@@ -210,12 +241,12 @@ impl Reference {
         &mut self,
         source: (&str, &str, Option<VersionId>),
         target: (&str, &str),
-        replace: Option<UserMetadata>,
-        tags: Option<Tags>,
+        (replace, tags): (Option<UserMetadata>, Option<Tags>),
+        lock: Lock,
         shown: Option<VersionId>,
     ) -> Outcome<()> {
         self.bucket(source.0)?;
-        self.bucket(target.0)?;
+        self.bucket(target.0)?.check_lock_asked(lock)?;
         let from = match self.read(source.0, source.1, source.2) {
             Err(Error::MethodNotAllowed { .. }) => return Err(Error::invalid_request("")),
             from => from?.clone(),
@@ -227,7 +258,8 @@ impl Reference {
         }
         let metadata = replace.unwrap_or(from.metadata);
         let tags = tags.unwrap_or(from.tags);
-        self.put(target, from.content, metadata, tags, Conditional::No, shown)
+        let plain = (Conditional::No, lock);
+        self.put(target, from.content, metadata, tags, plain, shown)
     }
 
     pub fn complete(
@@ -238,6 +270,7 @@ impl Reference {
         numbers: &[u16],
         shown: Option<VersionId>,
     ) -> Outcome<ETag> {
+        let now = self.lock_clock;
         let bucket = self.bucket(bucket)?;
         let upload_key = (key.to_owned(), id);
         let Some(upload) = bucket.uploads.get(&upload_key) else {
@@ -280,6 +313,7 @@ impl Reference {
         };
         let metadata = upload.metadata.clone();
         let tags = upload.tags.clone();
+        let lock = bucket.lock_of_new(upload.lock, now);
         let (parts, upload) = (Some(sizes), Some(id));
         let object = RefObject {
             content,
@@ -288,6 +322,7 @@ impl Reference {
             tags,
             parts,
             upload,
+            lock,
         };
         bucket.uploads.remove(&upload_key);
         bucket.install(key, Some(object), shown);
@@ -295,7 +330,27 @@ impl Reference {
     }
 }
 
-fn marker_refused() -> Error {
+/// What holds at this second: a legal hold always, a retention until its end.
+fn refuse_locked(lock: Lock, now: u64, bypass: Bypass) -> Outcome<()> {
+    let by = match lock {
+        Lock {
+            legal_hold: Some(LegalHold::On),
+            ..
+        } => LockedBy::LegalHold,
+        Lock {
+            retention: Some(Retention { mode, until }),
+            ..
+        } if until > now => match mode {
+            LockMode::Compliance => LockedBy::Compliance,
+            LockMode::Governance if bypass.is_granted => return Ok(()),
+            LockMode::Governance => LockedBy::Governance,
+        },
+        _ => return Ok(()),
+    };
+    Err(Error::ObjectLocked { by })
+}
+
+pub(super) fn marker_refused() -> Error {
     Error::MethodNotAllowed {
         version_id: VersionId::Null,
         last_modified: Timestamp(0),
@@ -303,6 +358,24 @@ fn marker_refused() -> Error {
 }
 
 impl RefBucket {
+    pub fn check_lock_asked(&self, lock: Lock) -> Outcome<()> {
+        if lock.is_empty() || self.has_locks {
+            return Ok(());
+        }
+        Err(Error::invalid_request(""))
+    }
+
+    fn lock_of_new(&self, asked: Lock, now: u64) -> Lock {
+        let by_default = self.default_lock.map(|(mode, days)| Retention {
+            mode,
+            until: now + u64::from(days) * 86_400,
+        });
+        Lock {
+            retention: asked.retention.or(by_default),
+            ..asked
+        }
+    }
+
     pub fn current(&self, key: &str) -> Option<&RefObject> {
         self.versions.get(key)?.first()?.object.as_ref()
     }
@@ -337,7 +410,7 @@ impl RefBucket {
         }
     }
 
-    fn find(&mut self, key: &str, id: Option<VersionId>) -> Outcome<&mut RefVersion> {
+    pub fn find(&mut self, key: &str, id: Option<VersionId>) -> Outcome<&mut RefVersion> {
         if let Some(id) = id {
             self.check_id(id)?;
         }

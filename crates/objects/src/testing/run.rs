@@ -7,8 +7,9 @@ use futures::TryStreamExt;
 use strongroom_types::{ChecksumAlgorithm, ETag, Owner, PartNumber, UploadId, VersionId};
 
 use super::compare::{self, bucket_name, object_key, page_of, same};
-use super::op::{Conditional, KEYS, Op, OpKind};
+use super::op::{Conditional, KEYS, LOCKED_BUCKET, Op, OpKind};
 use super::reference::{RefUpload, Reference};
+use super::run_locks::passing;
 use super::{Harness, Stats};
 use crate::api::{
     AbortUpload, ByteRange, CompleteUpload, CompletedPart, Content, CopyObject, CreateBucket,
@@ -17,6 +18,7 @@ use crate::api::{
     ReadConditions, TaggingDirective, UploadPart, UserMetadata, WriteConditions,
 };
 use crate::compaction::Compaction;
+use crate::decide::Bypass;
 use crate::error::{Error, Result};
 use crate::hash::md5_of;
 use crate::objects::Objects;
@@ -167,11 +169,12 @@ impl Model {
         harness: &mut dyn Harness,
     ) -> std::result::Result<bool, String> {
         let objects = harness.objects();
+        self.look_at_clock(&objects);
         match op.kind {
             OpKind::CreateBucket => {
                 let owner = Owner::new("model").expect("an owner");
                 let request = CreateBucket {
-                    lock_enabled: false,
+                    lock_enabled: op.bucket == LOCKED_BUCKET,
                     bucket: bucket_name(op.bucket),
                     owner,
                     tags: Tags::default(),
@@ -193,6 +196,10 @@ impl Model {
             OpKind::SetVersioning => self.set_versioning(op, &objects).await,
             OpKind::DeleteVersion => self.delete_version(op, &objects).await,
             OpKind::ListVersions => self.list_versions(op, &objects).await,
+            OpKind::SetRetention => self.set_retention(op, &objects).await,
+            OpKind::SetHold => self.set_hold(op, &objects).await,
+            OpKind::ConfigureLocks => self.configure_locks(op, &objects).await,
+            OpKind::PassTime => Ok(harness.pass_time(passing(op)).await),
             OpKind::Copy => self.copy(op, &objects).await,
             OpKind::List => self.list(op, &objects).await,
             OpKind::CreateUpload => self.create_upload(op, &objects).await,
@@ -231,7 +238,7 @@ impl Model {
     fn put_request(&self, op: &Op, content: Content) -> PutObject {
         let if_none_match = (op.conditional == Conditional::IfAbsent).then_some(ETagMatch::Any);
         PutObject {
-            lock: Default::default(),
+            lock: op.lock(self.reference.lock_clock),
             bucket: bucket_name(op.bucket),
             key: object_key(op.key),
             content,
@@ -262,7 +269,7 @@ impl Model {
             bytes,
             metadata,
             op.tags(),
-            op.conditional,
+            (op.conditional, op.lock(self.reference.lock_clock)),
             shown,
         );
         agree(found, expected)
@@ -291,7 +298,9 @@ impl Model {
             ..op.clone()
         };
         let found = objects.put_object(self.put_request(&op, content)).await;
-        let exists = self.reference.bucket(op.bucket).map(|_| ());
+        let lock = op.lock(self.reference.lock_clock);
+        let bucket = self.reference.bucket(op.bucket);
+        let exists = bucket.and_then(|bucket| bucket.check_lock_asked(lock));
         agree::<_, ()>(found, exists.and(Err(refused)))
     }
 
@@ -378,9 +387,13 @@ impl Model {
         versions.extend(versions.first().cloned());
         keys.splice(..0, versions.clone());
         keys.extend(self.versions_of(op.bucket, op.other_key, op.pick % 3));
+        let bypass = match op.bucket {
+            LOCKED_BUCKET => op.bypass(),
+            _ => Bypass::default(),
+        };
         let found = objects
             .delete_objects(DeleteObjects {
-                bypass: Default::default(),
+                bypass,
                 bucket: bucket_name(op.bucket),
                 keys: keys.clone(),
             })
@@ -398,7 +411,7 @@ impl Model {
                     .reference
                     .delete(op.bucket, name, Conditional::No, shown)
                     .map(|_| ()),
-                Some(id) => match self.reference.delete_version(op.bucket, name, id) {
+                Some(id) => match self.reference.delete_version(op.bucket, name, id, bypass) {
                     Ok(None) if id != VersionId::Null => Err(Error::NoSuchVersion),
                     answer => answer.map(|_| ()),
                 },
@@ -440,8 +453,9 @@ impl Model {
         let replace = op.pick.is_multiple_of(2).then(|| metadata(op));
         let tags = op.seed.is_multiple_of(2).then(|| op.tags());
         let source_version_id = self.pick_version(op, op.other_bucket, op.other_key);
+        let lock = op.lock(self.reference.lock_clock);
         let request = CopyObject {
-            lock: Default::default(),
+            lock,
             source_bucket: bucket_name(op.other_bucket),
             source_key: object_key(op.other_key),
             source_version_id,
@@ -470,7 +484,8 @@ impl Model {
         let target = (op.bucket, op.key);
         agree(
             found,
-            self.reference.copy(source, target, replace, tags, shown),
+            self.reference
+                .copy(source, target, (replace, tags), lock, shown),
         )
     }
 
@@ -500,8 +515,9 @@ impl Model {
         op: &Op,
         objects: &Objects,
     ) -> std::result::Result<bool, String> {
+        let lock = op.lock(self.reference.lock_clock);
         let request = CreateUpload {
-            lock: Default::default(),
+            lock,
             bucket: bucket_name(op.bucket),
             key: object_key(op.key),
             headers: ObjectHeaders::default(),
@@ -514,6 +530,7 @@ impl Model {
         let expected = self.reference.bucket(op.bucket);
         if let (Ok(output), Ok(bucket)) = (&found, expected) {
             let upload = RefUpload {
+                lock,
                 metadata: metadata(op),
                 tags: op.tags(),
                 ..RefUpload::default()
@@ -524,7 +541,11 @@ impl Model {
             self.uploads.push((op.bucket, op.key, output.upload_id));
             return Ok(true);
         }
-        agree(found, self.reference.bucket(op.bucket))
+        let bucket = self.reference.bucket(op.bucket);
+        agree(
+            found,
+            bucket.and_then(|bucket| bucket.check_lock_asked(lock)),
+        )
     }
 
     /// One of the last few uploads.

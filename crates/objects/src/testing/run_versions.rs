@@ -3,7 +3,7 @@
 use strongroom_types::VersionId;
 
 use super::compare::{bucket_name, entries_of, object_key, same};
-use super::op::{BUCKETS, Op};
+use super::op::{BUCKETS, LOCKED_BUCKET, Op};
 use super::run::{Model, agree};
 use crate::api::{DeleteKey, DeleteObject, ListVersions};
 use crate::objects::Objects;
@@ -11,6 +11,8 @@ use crate::records::Versioning;
 
 /// The bucket whose versioning is set.
 const VERSIONED_BUCKET: &str = BUCKETS[1];
+/// Of so many settings one is of the bucket with locks, where it is kept.
+const OF_LOCKED_ONE_IN: u64 = 5;
 
 impl Model {
     /// A version that is there, or one that is not, for good.
@@ -19,20 +21,26 @@ impl Model {
         op: &Op,
         objects: &Objects,
     ) -> std::result::Result<bool, String> {
+        let op = &match op.pick % 3 {
+            0 => op.clone(),
+            _ => op.of_locked(),
+        };
         let picked = self.pick_version(op, op.bucket, op.key);
         let id = picked.unwrap_or(match op.seed % 2 {
             0 => VersionId::Null,
             _ => VersionId::Stamp(op.seed),
         });
         let request = DeleteObject {
-            bypass: Default::default(),
+            bypass: op.bypass(),
             bucket: bucket_name(op.bucket),
             key: object_key(op.key),
             version_id: Some(id),
             if_match: None,
         };
         let found = objects.delete_object(request).await;
-        let expected = self.reference.delete_version(op.bucket, op.key, id);
+        let expected = self
+            .reference
+            .delete_version(op.bucket, op.key, id, op.bypass());
         if let (Ok(found), Ok(expected)) = (&found, &expected) {
             same(
                 "was a marker",
@@ -44,7 +52,7 @@ impl Model {
         agree(found, expected)
     }
 
-    /// Only one of the buckets: the other is never versioned.
+    /// One of the buckets is never versioned, and one always.
     pub(super) async fn set_versioning(
         &mut self,
         op: &Op,
@@ -54,12 +62,14 @@ impl Model {
             0 => Versioning::Suspended,
             _ => Versioning::Enabled,
         };
-        let bucket = bucket_name(VERSIONED_BUCKET);
-        let found = objects.put_bucket_versioning(&bucket, versioning).await;
-        agree(
-            found,
-            self.reference.set_versioning(VERSIONED_BUCKET, versioning),
-        )
+        let name = match op.seed % OF_LOCKED_ONE_IN {
+            0 => LOCKED_BUCKET,
+            _ => VERSIONED_BUCKET,
+        };
+        let found = objects
+            .put_bucket_versioning(&bucket_name(name), versioning)
+            .await;
+        agree(found, self.reference.set_versioning(name, versioning))
     }
 
     pub(super) async fn list_versions(

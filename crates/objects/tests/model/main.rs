@@ -1,19 +1,21 @@
 //! The model test over the stores in memory: random operations match a tiny in-memory S3.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use proptest::prelude::*;
 use strongroom_base::{ManualClock, Random, SeededRandom, Timestamp};
 use strongroom_blob::memory::MemoryBlobs;
 use strongroom_meta::memory::MemoryMeta;
-use strongroom_objects::Objects;
 use strongroom_objects::testing::{Harness, Stats, model_settings, run_model, run_ops};
+use strongroom_objects::{LockCounts, Objects};
 
 /// Stores in memory: a lost zone is less redundancy for new blobs, a reboot is nothing.
 struct MemoryHarness {
     objects: Objects,
     blobs: Arc<MemoryBlobs>,
+    clock: Arc<ManualClock>,
     lost: bool,
 }
 
@@ -23,10 +25,11 @@ impl MemoryHarness {
         let meta = MemoryMeta::new(clock.clone());
         let blobs = MemoryBlobs::new();
         let random: Arc<dyn Random> = Arc::new(SeededRandom::new(1));
-        let objects = Objects::new(meta, blobs.clone(), clock, random, model_settings());
+        let objects = Objects::new(meta, blobs.clone(), clock.clone(), random, model_settings());
         Self {
             objects,
             blobs,
+            clock,
             lost: false,
         }
     }
@@ -53,6 +56,11 @@ impl Harness for MemoryHarness {
         self.blobs.mark_reduced(false);
         std::mem::replace(&mut self.lost, false)
     }
+
+    async fn pass_time(&mut self, by: Duration) -> bool {
+        self.clock.advance(by);
+        true
+    }
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -75,12 +83,27 @@ proptest! {
 #[test]
 fn long_runs_match_a_tiny_s3_and_cover_most_pairs_of_operations() {
     let mut total = Stats::default();
-    for seed in 1..=6 {
-        let stats = block_on(run_model(seed, 300, &mut MemoryHarness::new())).unwrap();
+    let mut locks = LockCounts::default();
+    for seed in 1..=8 {
+        let mut harness = MemoryHarness::new();
+        let stats = block_on(run_model(seed, 300, &mut harness)).unwrap();
         total.add(&stats);
+        let counts = harness.objects.lock_counts();
+        locks.refused_by_legal_hold += counts.refused_by_legal_hold;
+        locks.refused_by_compliance += counts.refused_by_compliance;
+        locks.refused_by_governance += counts.refused_by_governance;
+        locks.bypassed += counts.bypassed;
     }
+    println!("{locks:?}");
+    assert!(
+        locks.refused_by_legal_hold > 0
+            && locks.refused_by_compliance > 0
+            && locks.refused_by_governance > 0
+            && locks.bypassed > 0,
+        "every kind of lock was met: {locks:?}"
+    );
     println!(
-        "sequences 6, operations {}, succeeded {}, objects compared {}, bytes compared {}, \
+        "sequences 8, operations {}, succeeded {}, objects compared {}, bytes compared {}, \
          operation pairs {} %, divergences 0; {:?}",
         total.steps,
         total.succeeded,
