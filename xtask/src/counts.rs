@@ -27,6 +27,14 @@ const PROGRAM: &str = "target/debug/strongroom-counts";
 const COUNTED: &str = "*strongroom_counts*counted*";
 
 /// Instructions of one operation, by load.
+/// Loads that may cost little more than their plain twin: who keeps versions shall not pay for it.
+const TWINS: [(&str, &str); 2] = [
+    ("get-4kib-versioned", "get-4kib"),
+    ("put-4kib-versioned", "put-4kib"),
+];
+/// How much more.
+const TWIN_MORE_MAX_PERCENT: u64 = 5;
+
 type Counts = BTreeMap<String, u64>;
 
 /// Compares what the loads cost with the list. Says what is skipped when they can not be counted.
@@ -89,6 +97,16 @@ fn compare(listed: &Counts, found: &Counts) -> (Vec<String>, Vec<String>) {
             remarks.push(format!("{line}; keep the gain: cargo xtask counts --write"));
         } else {
             remarks.push(line);
+        }
+    }
+    for (load, plain) in TWINS {
+        if let (Some(count), Some(plain_count)) = (found.get(load), found.get(plain)) {
+            let line = format!("{load}: {count} instructions, {plain}: {plain_count}");
+            if count * 100 > plain_count * (100 + TWIN_MORE_MAX_PERCENT) {
+                faults.push(format!(
+                    "{line}; that is more than {TWIN_MORE_MAX_PERCENT} % dearer"
+                ));
+            }
         }
     }
     for load in listed.keys().filter(|load| !found.contains_key(*load)) {
@@ -196,5 +214,21 @@ mod tests {
         let (faults, _) = compare(&counts(&[("old", 1)]), &counts(&[("new", 1)]));
         assert_eq!(faults.len(), 2);
         assert!(faults[0].starts_with("new ") && faults[1].starts_with("old "));
+    }
+
+    #[test]
+    fn a_versioned_load_that_is_much_dearer_than_the_plain_one_is_a_fault() {
+        let lines = |put, get| {
+            counts(&[
+                ("put-4kib", 1000),
+                ("put-4kib-versioned", put),
+                ("get-4kib", 1000),
+                ("get-4kib-versioned", get),
+            ])
+        };
+        let found = lines(1050, 1051);
+        let (faults, _) = compare(&found, &found);
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].starts_with("get-4kib-versioned"), "{faults:?}");
     }
 }

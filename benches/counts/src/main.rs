@@ -23,10 +23,12 @@ const WARM_OPERATIONS: usize = 3;
 const PAGE_KEYS: usize = 1000;
 
 /// Each load, as `counts.toml` calls it.
-const LOADS: [&str; 7] = [
+const LOADS: [&str; 9] = [
     "put-4kib",
+    "put-4kib-versioned",
     "put-1mib",
     "get-4kib",
+    "get-4kib-versioned",
     "get-1mib",
     "head",
     "list-1000",
@@ -54,9 +56,12 @@ fn run(load: &str) -> Result<()> {
     } else {
         4 * KIB
     };
+    if load.ends_with("-versioned") {
+        world.keep_versions()?;
+    }
     let puts = match load {
         "list-1000" => 2 * PAGE_KEYS,
-        "put-4kib" | "put-1mib" => 0,
+        "put-4kib" | "put-4kib-versioned" | "put-1mib" => 0,
         _ => WARM_OPERATIONS + OPERATIONS,
     };
     for number in 0..puts {
@@ -65,8 +70,8 @@ fn run(load: &str) -> Result<()> {
     }
     let requests: Vec<_> = (0..WARM_OPERATIONS + OPERATIONS)
         .map(|number| match load {
-            "put-4kib" | "put-1mib" => world.put(number, size),
-            "get-4kib" | "get-1mib" => world.get(number, size),
+            "put-4kib" | "put-4kib-versioned" | "put-1mib" => world.put(number, size),
+            "get-4kib" | "get-4kib-versioned" | "get-1mib" => world.get(number, size),
             "head" => world.head(number),
             "list-1000" => world.list(number, PAGE_KEYS),
             _ => world.delete(number),

@@ -11,10 +11,11 @@ use strongroom_blob::memory::MemoryBlobs;
 use strongroom_load::bodies::Bodies;
 use strongroom_load::sign::{EMPTY, Head, Signer, Signing, escape};
 use strongroom_meta::memory::MemoryMeta;
-use strongroom_objects::{Objects, Settings};
+use strongroom_objects::{Objects, Settings, Versioning};
 use strongroom_s3_front::{
     Credentials, FrontParts, FrontService, FrontSettings, Health, NoObserver, SharedCredentials,
 };
+use strongroom_types::BucketName;
 use tokio::runtime::Runtime;
 
 const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -26,6 +27,7 @@ const SEED: u64 = 1;
 
 /// A front, and who signs for it.
 pub struct World {
+    objects: Arc<Objects>,
     service: FrontService,
     runtime: Runtime,
     signing: Signing,
@@ -65,9 +67,10 @@ impl World {
             Arc::clone(&random),
             Settings::default(),
         );
+        let objects = Arc::new(objects);
         let credentials = SharedCredentials::new(Credentials::root(ACCESS_KEY, SECRET_KEY));
         let parts = FrontParts {
-            objects: Arc::new(objects),
+            objects: Arc::clone(&objects),
             credentials: Arc::new(credentials),
             health: Arc::new(Ready),
             observer: Arc::new(NoObserver),
@@ -85,6 +88,7 @@ impl World {
             region: "us-east-1".to_owned(),
         };
         let mut world = Self {
+            objects,
             service: FrontService::new(settings, parts),
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -94,6 +98,15 @@ impl World {
         let bucket = world.call("PUT", "/bucket", "", Bytes::new(), EMPTY, 200);
         world.exchange(&bucket)?;
         Ok(world)
+    }
+
+    /// From here on the bucket keeps versions.
+    pub fn keep_versions(&mut self) -> Result<()> {
+        let bucket = BucketName::new("bucket".to_owned())?;
+        let done = self
+            .objects
+            .put_bucket_versioning(&bucket, Versioning::Enabled);
+        Ok(self.runtime.block_on(done)?)
     }
 
     pub fn put(&self, number: usize, size: usize) -> Call {
