@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::channel::oneshot;
 use strongroom_base::{Clock, Timestamp, tasks};
+use strongroom_meta::lock_clock::LockClock;
 use strongroom_meta::resolve::{Change, resolve};
 use strongroom_meta::stamp::StampIssuer;
 use strongroom_meta::{Error, ErrorKind, Reads, Record, Result, Stamp, Transaction};
@@ -23,6 +24,7 @@ use strongroom_zones::{
 use crate::body::{BodyWriter, TRANSACTION_COUNT_MAX, decode_record};
 use crate::follower::load;
 use crate::health::Views;
+use crate::lock_clock::ClockOrder;
 use crate::slow_batch::{SlowBatches, Step, Times};
 use crate::space;
 use crate::state::{Applied, State};
@@ -52,6 +54,8 @@ pub enum Message {
     Admit(Prepared),
     /// An operator changes the disks.
     Change(ChangeOrder),
+    /// An operator read the time elsewhere.
+    ConfirmClock(ClockOrder),
     Stop,
 }
 
@@ -61,7 +65,7 @@ pub struct ChangeOrder {
     pub answer: std::sync::mpsc::Sender<std::result::Result<(), ChangeError>>,
 }
 
-/// Why a change of disks was not made.
+/// Why a change of disks, or of the lock clock, was not made.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ChangeError {
     /// Nothing changed.
@@ -81,6 +85,8 @@ pub struct Committer {
     pub messages: Receiver<Message>,
     pub log: Option<CommitLog>,
     pub stamps: StampIssuer,
+    /// Once the log was read.
+    pub lock_clock: Option<LockClock>,
     /// Why there is no log.
     pub refused: String,
     /// The last batch shown while the store was read only, and the checksum of its header.
@@ -97,8 +103,7 @@ struct HeadReads<'a> {
     state: &'a State,
     stamps: &'a mut StampIssuer,
     clock: &'a dyn Clock,
-    /// The lock clock of the last acknowledged batch.
-    lock_mark: Timestamp,
+    lock_clock: &'a mut LockClock,
 }
 
 impl Reads for HeadReads<'_> {
@@ -135,7 +140,8 @@ impl Reads for HeadReads<'_> {
     }
 
     fn lock_clock(&mut self) -> Timestamp {
-        self.lock_mark.max(self.clock.now())
+        let (now, passed) = (self.clock.now(), self.clock.monotonic());
+        self.lock_clock.look(now, passed)
     }
 }
 
@@ -156,6 +162,7 @@ impl Committer {
                 }
                 Ok(Message::Admit(prepared)) => self.admit(prepared),
                 Ok(Message::Change(order)) => self.change_disks(order),
+                Ok(Message::ConfirmClock(order)) => self.confirm_clock(order),
                 Ok(Message::Commit(first)) => {
                     if self.commit_round(first) {
                         return;
@@ -181,6 +188,10 @@ impl Committer {
                     let refused = ChangeError::Refused(self.refused.clone());
                     let _ = order.answer.send(Err(refused));
                 }
+                Ok(Message::ConfirmClock(order)) => {
+                    let refused = ChangeError::Refused(self.refused.clone());
+                    let _ = order.answer.send(Err(refused));
+                }
                 Ok(Message::Commit(submission)) => {
                     let error = Error::new(ErrorKind::Unavailable, self.refused.clone());
                     let _ = submission.answer.send(Err(error));
@@ -192,8 +203,9 @@ impl Committer {
 
     fn idle(&mut self) {
         self.stamps.observe(self.clock.now());
+        let noted = self.note_idle();
         if let Some(log) = &mut self.log {
-            match log.note_idle() {
+            match noted {
                 Ok(()) => self.state.acknowledge_position(log.acknowledged()),
                 Err(stalled) => self.stalled(&stalled.0),
             }
@@ -229,7 +241,7 @@ impl Committer {
         let _ = order.answer.send(outcome);
     }
 
-    fn stalled(&mut self, why: &str) {
+    pub(crate) fn stalled(&mut self, why: &str) {
         self.log = None;
         self.tried = None;
         why.clone_into(&mut self.refused);
@@ -277,6 +289,7 @@ impl Committer {
         match after {
             Some(Message::Admit(prepared)) => self.admit(prepared),
             Some(Message::Change(order)) => self.change_disks(order),
+            Some(Message::ConfirmClock(order)) => self.confirm_clock(order),
             Some(Message::Stop) => {
                 self.idle();
                 return true;
@@ -286,16 +299,12 @@ impl Committer {
         false
     }
 
-    /// The lock clock of the last acknowledged batch.
-    fn lock_mark(&self) -> Timestamp {
-        Timestamp((self.log.as_ref()).map_or(0, |log| log.marks().1))
-    }
-
     fn append(&mut self, round: Round, mut times: Times) {
         if round.changes.is_empty() && round.body.transactions() == 0 {
             round.answer(&Ok(()));
             return;
         }
+        let lock_clock = self.look_at_lock_clock();
         let Some(log) = &mut self.log else { return };
         let count = round.body.transactions() as u64;
         let Round {
@@ -310,7 +319,7 @@ impl Committer {
             kind: BatchKind::Commits,
             body: body.finish(),
             stamp_mark: self.stamps.mark().0,
-            lock_clock: log.marks().1.max(self.clock.now().0),
+            lock_clock,
         };
         let appended = log.append(append);
         times.done(Step::Disks);
@@ -362,6 +371,7 @@ impl Committer {
                     return self.refuse(&why);
                 }
                 self.stamps = StampIssuer::new(Stamp(log.marks().0), self.clock.now());
+                self.begin_lock_clock(&log);
                 self.log = Some(log);
                 self.visible(None);
                 tracing::info!(position = tip, "serving");
@@ -497,13 +507,18 @@ impl Round {
     }
 
     fn decide(&mut self, transaction: &mut Transaction, committer: &mut Committer) -> Result<()> {
-        let lock_mark = committer.lock_mark();
+        let Some(lock_clock) = &mut committer.lock_clock else {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "a log is served and has no clock",
+            ));
+        };
         let mut reads = HeadReads {
             pending: &self.pending,
             state: &committer.state,
             stamps: &mut committer.stamps,
             clock: &*committer.clock,
-            lock_mark,
+            lock_clock,
         };
         let Some(writes) = (transaction.decide)(&mut reads)? else {
             return Ok(());

@@ -22,6 +22,7 @@ mod fjall_view;
 mod follower;
 mod health;
 mod hung;
+mod lock_clock;
 mod memory_view;
 mod overlay;
 mod slow_batch;

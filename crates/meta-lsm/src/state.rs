@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use strongroom_meta::lock_clock::LockTime;
 use strongroom_meta::{Error, ErrorKind, Record, Result};
 use strongroom_zones::{Counters, DiskId};
 
@@ -101,6 +102,7 @@ pub struct State {
     pub stopping: AtomicBool,
     pub counters: Arc<Counters>,
     pub space: Space,
+    lock_time: Mutex<Option<LockTime>>,
 }
 
 pub fn size_of(changes: &[ViewChange]) -> usize {
@@ -119,7 +121,16 @@ impl State {
             stopping: AtomicBool::new(false),
             counters,
             space: Space::default(),
+            lock_time: Mutex::default(),
         })
+    }
+
+    pub fn note_lock_time(&self, time: LockTime) {
+        *self.lock_time.lock().expect("no holder panics") = Some(time);
+    }
+
+    pub fn lock_time(&self) -> Option<LockTime> {
+        *self.lock_time.lock().expect("no holder panics")
     }
 
     pub fn is_stopping(&self) -> bool {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::channel::oneshot;
-use strongroom_base::{Clock, tasks};
+use strongroom_base::{Clock, Timestamp, tasks};
+use strongroom_meta::lock_clock::LockTime;
 use strongroom_meta::stamp::StampIssuer;
 use strongroom_meta::{
     Error, ErrorKind, InlinePlace, LogExtent, MetaStore, Page, Record, Result, SCAN_LIMIT_MAX,
@@ -18,6 +19,7 @@ use strongroom_zones::{DiskChange, DiskHandle, LogReader, LogStatus, Store, chec
 
 use crate::committer::{ChangeError, ChangeOrder, Committer, Message, Submission};
 use crate::health::{self, Views};
+use crate::lock_clock::ClockOrder;
 use crate::slow_batch::SlowBatches;
 use crate::state::State;
 use crate::trim::TrimRound;
@@ -85,6 +87,7 @@ impl LsmMeta {
             state: Arc::clone(&state),
             views: Arc::clone(&views),
             stamps: StampIssuer::new(Stamp(0), clock.now()),
+            lock_clock: None,
             clock,
             messages: received,
             log: None,
@@ -191,6 +194,26 @@ impl LsmMeta {
             });
         }
         Ok(new)
+    }
+
+    /// How locks expire now; nothing before the log was read.
+    #[must_use]
+    pub fn lock_time(&self) -> Option<LockTime> {
+        self.state.lock_time()
+    }
+
+    /// Believes the clock although it is ahead of the time that can have passed: an operator `read` the
+    /// time elsewhere, and it agrees with the clock to a minute. Durable once it returns.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn confirm_clock(&self, read: Timestamp) -> std::result::Result<LockTime, ChangeError> {
+        let (answer, answered) = channel();
+        let stopped = || ChangeError::Unknown("the store is stopping".to_owned());
+        self.messages
+            .send(Message::ConfirmClock(ClockOrder { read, answer }))
+            .map_err(|_| stopped())?;
+        answered.recv().map_err(|_| stopped())?
     }
 
     /// Finishes what was submitted, records the acknowledged position and stops all threads.

@@ -25,6 +25,7 @@ use strongroom_base::Timestamp;
 use twox_hash::XxHash3_64;
 
 pub mod contract;
+pub mod lock_clock;
 pub mod memory;
 pub mod resolve;
 pub mod stamp;

@@ -592,6 +592,22 @@ impl CommitLog {
         Ok(())
     }
 
+    /// Records the lock clock in a batch of its own, durable once this returns.
+    ///
+    /// # Errors
+    /// As [`CommitLog::append`].
+    pub fn note_time(&mut self, lock_clock: u64) -> Result<(), Stalled> {
+        self.settle()?;
+        let (stamp_mark, _) = self.marks();
+        let append = Append {
+            kind: BatchKind::Idle,
+            body: Bytes::new(),
+            stamp_mark,
+            lock_clock,
+        };
+        self.append(append).map(drop)
+    }
+
     fn wrote(&mut self, header: &BatchHeader) {
         self.number = header.number;
         self.checksum = header.checksum();
