@@ -35,6 +35,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   planted   plant each bug of tests/planted.toml and demand that its test turns red
   conformance
             the public S3 suite against a server; --write shortens its list, --show says why
+  conformance lock [--endpoint URL] [--region R] [--ca FILE] [--json FILE]
+            Object Lock at any S3 endpoint, in buckets of its own: docs/operations/lock-conformance.md
   spec      every rule of the specification has a test, or a reason why not
   reliability [LOG...]
             enter the figures of the last run, or of logs, in RELIABILITY.json and docs/reliability.md
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         ["test"] => test::test(test::Size::Change),
         ["slow"] => test::test(test::Size::Slow),
         ["planted"] => planted::planted(),
+        ["conformance", "lock", arguments @ ..] => conformance::lock(arguments),
         ["conformance", arguments @ ..] => conformance::conformance(arguments),
         ["spec"] => spec::spec(),
         ["reliability", logs @ ..] => reliability::reliability(logs),

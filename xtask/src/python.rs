@@ -40,6 +40,11 @@ pub fn python_of_conformance() -> Result<PathBuf> {
     environment(".venv-conformance", "tests/conformance/requirements.txt")
 }
 
+/// Makes the environment of the lock suite: an auditor needs nothing else for it.
+pub fn python_of_lock_suite() -> Result<PathBuf> {
+    environment(".venv-lock", "tests/lock_suite/requirements.txt")
+}
+
 /// Makes the environment in `folder` with what the file `requirements` pins.
 fn environment(folder: &str, requirements: &str) -> Result<PathBuf> {
     let folder = root().join(folder);
