@@ -6,6 +6,7 @@ import time
 import subprocess
 import urllib.error
 import urllib.request
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,7 @@ def test_every_described_call_needs_the_root_account_and_answers_it(server, s3, 
     # The disks of this store stay as they are: these are asked for a disk that is not there.
     values |= {"disk": "nowhere", "folder": "/nowhere", "zone": "nowhere"}
     values["folders"] = "/nowhere"
+    values["time"] = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     refused = {"replace_disk", "add_disk", "drain_disk", "keep_disk", "remove_disk"}
     refused |= {"add_zone", "drain_zone", "keep_zone", "remove_zone"}
     count = 0

@@ -22,6 +22,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("restic", "restic"),
     ("duplicity", "duplicity"),
     ("s3fs", "s3fs"),
+    ("faketime", "faketime"),
 ];
 
 /// What a package needs beside it to speak S3.

@@ -216,6 +216,17 @@ calls! {
     /// How far scrub is, and when it last read everything.
     GET "/v1/scrub" => scrub_status(NoParameters) -> ScrubStatus;
 
+    /// Believes the server's clock, which is ahead of the time that can have passed, so that locks expire by
+    /// it. `InvalidArgument` with what stands against it.
+    ///
+    /// Read the time elsewhere: what is confirmed can not be taken back. When it is answered it is durable.
+    POST "/v1/lock/confirm-clock" => confirm_clock(ConfirmClockRequest) -> LockClock;
+
+    /// Adds up what is locked until when among a page of the versions of a bucket. `NoSuchBucket`.
+    ///
+    /// Call it again with `next` until there is none, and add the pages up.
+    GET "/v1/buckets/{bucket}/locks" => locks(LocksRequest) -> LocksPage;
+
     /// Begins a pass of scrub, or lets the one under way run as fast as clients allow.
     POST "/v1/scrub/start" => scrub_start(NoParameters) -> ScrubStatus;
 }

@@ -14,6 +14,7 @@
 mod auth;
 mod calls;
 mod health;
+mod locks;
 mod metrics;
 mod places;
 mod router;
@@ -31,8 +32,8 @@ pub use service::AdminService;
 pub use status::{DiskOrder, StoreSource, ZoneOrder};
 pub use strongroom_admin_api::{
     AddDiskRequest, AddZoneRequest, ApiError, DiskChanged, DiskJoined, DiskRequest, DiskStatus,
-    DiskTopology, DrainStatus, EngineStatus, ErrorCode, LevelCount, RepairPhase, RepairStatus,
-    ReplaceDiskRequest, ScrubStatus, Status, Topology, Unprotected, ZoneChanged, ZoneMissing,
-    ZoneRequest, ZoneStatus, ZoneTopology,
+    DiskTopology, DrainStatus, EngineStatus, ErrorCode, LevelCount, LockClock, RepairPhase,
+    RepairStatus, ReplaceDiskRequest, ScrubStatus, Status, Topology, Unprotected, ZoneChanged,
+    ZoneMissing, ZoneRequest, ZoneStatus, ZoneTopology,
 };
 pub use upkeep::UpkeepSource;

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use strongroom_admin_api::{
     AbortUploadRequest, AbortUploadsRequest, Aborted, AddDiskRequest, AddZoneRequest, AdminApi,
     ApiError, BUCKETS_PAGE_DEFAULT, BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest,
-    BucketsRequest, DiskChanged, DiskInZone, DiskJoined, DiskRequest, Disks, ErrorCode,
+    BucketsRequest, ConfirmClockRequest, DiskChanged, DiskInZone, DiskJoined, DiskRequest, Disks,
+    ErrorCode, LOCKS_PAGE_DEFAULT, LOCKS_PAGE_MAX, LockClock, LocksPage, LocksRequest,
     LostPackedPage, LostPackedRequest, LostPage, LostRequest, NoParameters, ObjectPlaces,
     PARTS_PAGE_MAX, RepairSetRequest, RepairStatus, ReplaceDiskRequest, Result, ScrubStatus,
     SimulateRequest, Simulated, Status, Topology, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX, Upload,
@@ -24,6 +25,7 @@ use strongroom_objects::{
 };
 use strongroom_types::{BucketName, ObjectKey, UploadId, VersionId};
 
+use crate::locks;
 use crate::places::{rfc3339, wire_part};
 use crate::simulate;
 use crate::status::{DiskOrder, StoreSource, ZoneOrder};
@@ -299,6 +301,23 @@ impl AdminApi for AdminService {
 
     async fn scrub_status(&self, _: NoParameters) -> Result<ScrubStatus> {
         Ok(self.upkeep()?.scrub())
+    }
+
+    async fn confirm_clock(&self, request: ConfirmClockRequest) -> Result<LockClock> {
+        let time = locks::time_of(&request.time)?;
+        let source = Arc::clone(&self.source);
+        tasks::blocking(move || source.confirm_clock(time)).await
+    }
+
+    async fn locks(&self, request: LocksRequest) -> Result<LocksPage> {
+        let bucket = bucket_name(&request.bucket)?;
+        let after = request.after.as_deref().map(locks::place).transpose()?;
+        let most = limit(request.limit, LOCKS_PAGE_DEFAULT, LOCKS_PAGE_MAX)?;
+        let page = self
+            .objects()?
+            .locked_page(&bucket, after.as_deref(), most as usize)
+            .await;
+        page.map(locks::wire_page).map_err(refusal)
     }
 
     async fn scrub_start(&self, _: NoParameters) -> Result<ScrubStatus> {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use strongroom_admin_api::{
-    AddDiskRequest, AddZoneRequest, ApiError, DiskChanged, DiskJoined, DiskRequest,
+    AddDiskRequest, AddZoneRequest, ApiError, DiskChanged, DiskJoined, DiskRequest, LockClock,
     ReplaceDiskRequest, Result, Status, Topology, ZoneChanged, ZoneRequest,
 };
+use strongroom_base::Timestamp;
 use strongroom_objects::Objects;
 
 use crate::upkeep::UpkeepSource;
@@ -84,6 +85,15 @@ pub trait StoreSource: Send + Sync + 'static {
     fn change_zone(&self, _: ZoneOrder, _: &ZoneRequest) -> Result<ZoneChanged> {
         Err(ApiError::invalid(NO_DISKS))
     }
+
+    /// Believes the clock, for the time that an operator read. May wait for disks.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn confirm_clock(&self, _: Timestamp) -> Result<LockClock> {
+        Err(ApiError::invalid(NO_CLOCK))
+    }
 }
 
+const NO_CLOCK: &str = "the clock of this store is not one to confirm";
 const NO_DISKS: &str = "the disks of this store can not be changed";

@@ -41,6 +41,9 @@ pub enum Command {
     Uploads(Uploads),
     /// Show on which disks the shards of an object are
     Where(Where),
+    /// Locks: what is locked until when, and the clock that locks expire by
+    #[command(subcommand)]
+    Lock(LockCommand),
     /// Read everything and repair what is bad: how far it is, or begin now
     Scrub(Scrub),
     /// Show how redundant what is stored is, how far repair is, and what is lost
@@ -62,10 +65,52 @@ impl Command {
             Self::Bucket(flags) => &flags.connect,
             Self::Uploads(flags) => &flags.connect,
             Self::Where(flags) => &flags.connect,
+            Self::Lock(command) => command.connect(),
             Self::Scrub(flags) => flags.connect(),
             Self::Repair(flags) => flags.connect(),
         }
     }
+}
+
+/// What `lock` does.
+#[derive(Debug, Subcommand)]
+pub enum LockCommand {
+    /// Add up what is locked, by bucket, mode and month of expiry; looks at every version
+    Report(LockReport),
+    /// Believe the server's clock although it is ahead of the time that can have passed, so that
+    /// locks expire by it; can not be taken back
+    ConfirmClock(ConfirmClock),
+}
+
+impl LockCommand {
+    /// How the server is reached.
+    #[must_use]
+    pub const fn connect(&self) -> &Connect {
+        match self {
+            Self::Report(flags) => &flags.connect,
+            Self::ConfirmClock(flags) => &flags.connect,
+        }
+    }
+}
+
+/// What `lock report` takes.
+#[derive(Debug, Args)]
+pub struct LockReport {
+    /// Of this bucket only
+    #[arg(long)]
+    pub bucket: Option<String>,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// What `lock confirm-clock` takes.
+#[derive(Debug, Args)]
+pub struct ConfirmClock {
+    /// The time as you read it elsewhere, such as 2026-11-23T12:00:00Z; the server's clock must agree
+    /// to a minute
+    pub time: String,
+    #[command(flatten)]
+    pub connect: Connect,
 }
 
 /// What `disk` does.

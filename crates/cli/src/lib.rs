@@ -23,6 +23,7 @@ mod disk;
 mod doctor;
 mod drain;
 mod http_transport;
+mod lock;
 mod pinned;
 mod place;
 mod progress;
@@ -115,6 +116,7 @@ pub fn run(command: &Command, target: &Target) -> Result<Answer, CliError> {
             Command::Bucket(flags) => buckets::bucket(&admin, flags).await,
             Command::Uploads(flags) => uploads::uploads(&admin, flags).await,
             Command::Where(flags) => place::place(&admin, flags).await,
+            Command::Lock(command) => lock::lock(&admin, command).await,
             Command::Scrub(flags) => upkeep::scrub(&admin, flags).await,
             Command::Repair(flags) => upkeep::repair(&admin, flags).await,
         };

@@ -38,4 +38,6 @@ pub use fjall_view::FjallViews;
 pub use memory_view::MemoryViews;
 pub use space::{ADMIT_SPACE_MIN_BYTES, CONTENT_SPACE_MIN_BYTES, LOG_SPACE_MIN_BYTES};
 pub use store::{LsmMeta, LsmSettings};
+/// What locks expire by.
+pub use strongroom_meta::lock_clock::LockTime;
 pub use view::{IndexView, Mark, ViewChange, ViewError, ViewFactory, ViewSnapshot};

@@ -22,6 +22,7 @@ mod ingest;
 mod listing;
 mod lock;
 mod lock_record;
+mod lock_report;
 mod objects;
 mod packing;
 mod read;
@@ -80,6 +81,7 @@ pub use lock::{
     LockMode, LockedBy, Retention, RetentionPeriod,
 };
 pub use lock_record::LockCounts;
+pub use lock_report::{LOCKS_PAGE_MAX, LockedCount, LockedPage, LockedUntil};
 pub use lost_packed::{LOST_PACKED_SCAN_MAX, LostContent, LostPackedPage};
 pub use objects::{Objects, Settings};
 pub use packing::{PackCounts, PackLimits, PackTally, Packing};

@@ -9,9 +9,9 @@ use futures::TryStreamExt;
 use strongroom_objects::{
     AbortUpload, Bypass, CompleteUpload, CompletedPart, ConfigKind, CopyObject, CreateBucket,
     CreateUpload, DefaultRetention, DeleteKey, DeleteObject, DeleteObjectOutput, DeleteObjects,
-    ETagMatch, Error, GetObject, LegalHold, Lock, LockMode, LockedBy, MetadataDirective,
-    ObjectHeaders, ObjectVersion, ReadConditions, Result, Retention, RetentionPeriod,
-    TaggingDirective, Tags, UploadPart, UserMetadata, Versioning, WriteConditions,
+    ETagMatch, Error, GetObject, LegalHold, Lock, LockMode, LockedBy, LockedUntil,
+    MetadataDirective, ObjectHeaders, ObjectVersion, ReadConditions, Result, Retention,
+    RetentionPeriod, TaggingDirective, Tags, UploadPart, UserMetadata, Versioning, WriteConditions,
 };
 use strongroom_types::{Owner, PartNumber, VersionId};
 
@@ -717,4 +717,46 @@ async fn parts_are_not_locked_and_an_upload_with_a_lock_can_be_aborted() {
         .delete_bucket(&bucket("bucket"))
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_report_counts_what_is_in_force_in_pages() {
+    // OP10
+    let world = locked_bucket().await;
+    for _ in 0..3 {
+        put(&world, "a", b"12", lock(LockMode::Compliance))
+            .await
+            .unwrap();
+    }
+    put(&world, "b", b"1", HELD).await.unwrap();
+    put(&world, "c", b"1", Lock::default()).await.unwrap();
+    let (name, mut after) = (bucket("bucket"), None);
+    let (mut locked, mut pages) = (std::collections::BTreeMap::new(), 0);
+    loop {
+        let page = world
+            .objects
+            .locked_page(&name, after.as_deref(), 2)
+            .await
+            .unwrap();
+        for (until, count) in page.locked {
+            let sum: &mut u64 = locked.entry(until).or_default();
+            *sum += count.bytes;
+        }
+        pages += 1;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, 3);
+    let month = LockedUntil::Month(LockMode::Compliance, 2023, 11);
+    assert_eq!(locked, [(month, 6), (LockedUntil::LegalHold, 1)].into());
+    let strange = world
+        .objects
+        .locked_page(&name, Some(b"elsewhere"), 2)
+        .await;
+    assert!(matches!(strange, Err(Error::InvalidArgument { .. })));
+    world.clock.advance(Duration::from_secs(2 * DAY));
+    let page = world.objects.locked_page(&name, None, 100).await.unwrap();
+    assert_eq!(page.locked.len(), 1, "what is over is not counted");
 }

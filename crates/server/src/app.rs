@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use strongroom_admin_server::{
     AddDiskRequest, AddZoneRequest, ApiError, DiskChanged, DiskJoined, DiskOrder, DiskRequest,
-    EngineStatus, ErrorCode, Health, MetricSource, ReplaceDiskRequest, Sample, Status, StoreSource,
-    Topology, UpkeepSource, ZoneChanged, ZoneOrder, ZoneRequest,
+    EngineStatus, ErrorCode, Health, LockClock, MetricSource, ReplaceDiskRequest, Sample, Status,
+    StoreSource, Topology, UpkeepSource, ZoneChanged, ZoneOrder, ZoneRequest,
 };
-use strongroom_base::Clock;
+use strongroom_base::{Clock, Timestamp};
 use strongroom_objects::Objects;
 
 use crate::front::S3;
@@ -58,6 +58,11 @@ pub trait Engine: Send + Sync + 'static {
     /// What stands against it.
     fn change_zone(&self, order: ZoneOrder, request: &ZoneRequest)
     -> Result<ZoneChanged, ApiError>;
+    /// Believes the clock, for the time that an operator read. May wait for disks.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn confirm_clock(&self, read: Timestamp) -> Result<LockClock, ApiError>;
     /// What it stands on. Touches disks.
     fn topology(&self) -> Topology;
     /// Its figures. May wait for the index, for a bounded time.
@@ -193,6 +198,10 @@ impl StoreSource for App {
         request: &ZoneRequest,
     ) -> Result<ZoneChanged, ApiError> {
         self.engine()?.change_zone(order, request)
+    }
+
+    fn confirm_clock(&self, read: Timestamp) -> Result<LockClock, ApiError> {
+        self.engine()?.confirm_clock(read)
     }
 
     fn status(&self) -> Status {

@@ -188,7 +188,7 @@ impl DiskChanges {
     }
 }
 
-fn refusal(error: ChangeError) -> ApiError {
+pub fn refusal(error: ChangeError) -> ApiError {
     match error {
         ChangeError::Refused(why) => ApiError::invalid(why),
         ChangeError::Unknown(why) => ApiError::new(ErrorCode::Unavailable, why),

@@ -17,12 +17,12 @@ use strongroom_admin_server::{
     ReplaceDiskRequest, ZoneChanged, ZoneOrder, ZoneRequest,
 };
 use strongroom_admin_server::{
-    DiskStatus, DrainStatus, EngineStatus, Health, Sample, SampleKind, ZoneStatus,
+    DiskStatus, DrainStatus, EngineStatus, Health, LockClock, Sample, SampleKind, ZoneStatus,
 };
-use strongroom_base::{Clock, Random, RealDisk};
+use strongroom_base::{Clock, Random, RealDisk, Timestamp};
 
 use strongroom_blob_zones::ZoneBlobs;
-use strongroom_meta_lsm::{FjallViews, LsmMeta, LsmSettings};
+use strongroom_meta_lsm::{FjallViews, LockTime, LsmMeta, LsmSettings};
 use strongroom_objects::{Moves, Objects};
 use strongroom_s3_front::{
     Admission, FrontParts, FrontService, FrontSettings, Observed, Observer, SharedCredentials,
@@ -455,6 +455,7 @@ impl Engine for ZoneEngine {
                 now.saturating_sub(first.seconds())
             }),
             hold_back_seconds: self.hold_back.as_secs(),
+            lock_clock: self.meta.lock_time().map(lock_clock),
             zones: self.zones(),
         }
     }
@@ -522,6 +523,11 @@ impl Engine for ZoneEngine {
             .change_zone(&self.meta, &self.store, order, &request.zone)
     }
 
+    fn confirm_clock(&self, read: Timestamp) -> Result<LockClock, ApiError> {
+        let time = self.meta.confirm_clock(read);
+        time.map(lock_clock).map_err(disk_changes::refusal)
+    }
+
     fn samples(&self) -> Vec<Sample> {
         let samples = self.store.opened().disks.counters.samples().into_iter();
         let samples = samples.map(|sample| Sample {
@@ -537,7 +543,10 @@ impl Engine for ZoneEngine {
         let samples = samples
             .chain(self.swept.samples())
             .chain(self.move_samples())
-            .chain(lock_metrics::samples(self.objects.lock_counts()));
+            .chain(lock_metrics::samples(
+                self.objects.lock_counts(),
+                self.meta.lock_time(),
+            ));
         samples.chain(self.packing.samples()).collect()
     }
 
@@ -548,5 +557,13 @@ impl Engine for ZoneEngine {
         }
         self.packing.stop();
         self.meta.stop();
+    }
+}
+
+fn lock_clock(time: LockTime) -> LockClock {
+    LockClock {
+        time_unix_seconds: time.time.seconds(),
+        clock_unix_seconds: time.clock.seconds(),
+        held: time.is_held,
     }
 }

@@ -4,6 +4,7 @@
 
 mod bucket;
 mod disk;
+mod lock;
 mod place;
 mod simulate;
 mod status;
@@ -17,6 +18,10 @@ pub use bucket::{
 pub use disk::{
     AddDiskRequest, AddZoneRequest, DiskChanged, DiskJoined, DiskRequest, ReplaceDiskRequest,
     ZoneChanged, ZoneRequest,
+};
+pub use lock::{
+    ConfirmClockRequest, LOCKS_PAGE_DEFAULT, LOCKS_PAGE_MAX, LockClock, LockedVersions, LocksPage,
+    LocksRequest,
 };
 pub use place::{
     ObjectPlaces, PARTS_PAGE_MAX, PartPlaces, RunPlaces, ShardPlace, ShardRole, ShardState, Stored,

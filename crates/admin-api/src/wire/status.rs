@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::LockClock;
+
 /// The whole answer.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
@@ -59,6 +61,9 @@ pub struct EngineStatus {
     /// How long deleted bytes are held back.
     #[serde(default)]
     pub hold_back_seconds: u64,
+    /// What locks expire by; absent before the log was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_clock: Option<LockClock>,
     /// Zones in configured order.
     pub zones: Vec<ZoneStatus>,
 }

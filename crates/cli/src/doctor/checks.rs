@@ -15,6 +15,8 @@ const FREE_SHARE_CRITICAL: f64 = 0.05;
 const CLOCK_WARNING_SECONDS: u64 = 5;
 /// A third of what signatures allow (15 minutes).
 const CLOCK_CRITICAL_SECONDS: u64 = 300;
+/// How far the clock may be behind what it was: a correction of a time service is smaller.
+const LOCK_CLOCK_BEHIND_SECONDS: u64 = 60;
 /// Zones from which the loss of one neither loses data nor stops writes.
 const ZONES_FOR_LOSS: usize = 3;
 
@@ -25,6 +27,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         findings.extend(zones(store));
         findings.extend(redundancy(store));
         findings.extend(space(store));
+        findings.extend(lock_clock(store));
     }
     if let Some(topology) = &facts.topology {
         findings.extend(survival(topology, &facts.status.survives));
@@ -252,6 +255,40 @@ fn spares(topology: &Topology) -> Vec<Finding> {
             ),
         )
     }]
+}
+
+/// OL43, H60.
+fn lock_clock(store: &EngineStatus) -> Vec<Finding> {
+    let Some(lock) = &store.lock_clock else {
+        return Vec::new();
+    };
+    let (time, clock) = (lock.time_unix_seconds, lock.clock_unix_seconds);
+    if lock.held {
+        return vec![Finding::at(
+            Level::Warning,
+            "locks",
+            format!(
+                "the server's clock is {} ahead of the time that can have passed: locks do not expire \
+                 by it",
+                span(clock.saturating_sub(time))
+            ),
+            "compare the server's clock with one you trust; if it is right: strongroom lock confirm-clock \
+             TIME; if not, set it",
+        )];
+    }
+    let behind = time.saturating_sub(clock);
+    if behind >= LOCK_CLOCK_BEHIND_SECONDS {
+        return vec![Finding::at(
+            Level::Warning,
+            "locks",
+            format!(
+                "the server's clock is {} behind the time that locks expire by; they wait for it",
+                span(behind)
+            ),
+            "set the server's clock",
+        )];
+    }
+    vec![Finding::ok("locks", "locks expire by the server's clock")]
 }
 
 fn clock(topology: &Topology, own: u64) -> Vec<Finding> {

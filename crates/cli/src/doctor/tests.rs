@@ -1,7 +1,9 @@
 use super::*;
 use crate::doctor::flags::share;
 use clap::Parser;
-use strongroom_admin_api::{DiskStatus, DiskTopology, EngineStatus, ZoneStatus, ZoneTopology};
+use strongroom_admin_api::{
+    DiskStatus, DiskTopology, EngineStatus, LockClock, ZoneStatus, ZoneTopology,
+};
 
 const TIME: u64 = 1_800_000_000;
 
@@ -229,6 +231,36 @@ fn clocks_apart_are_told_before_clients_are_refused() {
     worst(&apart(301), Level::Critical, "clock", "5 m 1 s");
     let lost = report(|facts| topology(facts).clock_synchronized = Some(false));
     worst(&lost, Level::Warning, "clock", "has not reached its source");
+}
+
+// OL43, H60
+#[test]
+fn a_clock_that_locks_do_not_expire_by_is_told_with_what_to_do() {
+    let with = |time_unix_seconds, clock_unix_seconds, held| {
+        report(move |facts| {
+            store(facts).lock_clock = Some(LockClock {
+                time_unix_seconds,
+                clock_unix_seconds,
+                held,
+            });
+        })
+    };
+    assert_eq!(with(TIME, TIME, false).level, Level::Ok);
+    assert_eq!(with(TIME + 59, TIME, false).level, Level::Ok);
+    let behind = with(TIME + 60, TIME, false);
+    worst(
+        &behind,
+        Level::Warning,
+        "locks",
+        "behind the time that locks expire by",
+    );
+    let held = with(TIME, TIME + 90_000, true);
+    worst(
+        &held,
+        Level::Warning,
+        "locks",
+        "ahead of the time that can have passed",
+    );
 }
 
 // AZ04
