@@ -5,6 +5,8 @@ do, one fault at a time, and the suite must name it.
 """
 
 import http.client
+import json
+import os
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +17,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from harness.server import ACCESS_KEY, REGION, SECRET_KEY
+from harness.server import ACCESS_KEY, REGION, SECRET_KEY, free_port
 from lock_suite import command
 from lock_suite.run import run
 from lock_suite.suite import Suite
@@ -326,8 +328,6 @@ def test_a_run_ends_with_its_requests_and_touches_no_bucket_it_did_not_make(serv
 
 
 def test_the_command_line_says_what_it_found_in_lines_json_and_exit_code(server, wrong, tmp_path, capsys):
-    import json
-
     words = ["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY, "--region", REGION, "--only", "configuration"]
     out = tmp_path / "result.json"
     assert command.main([*words, "--endpoint", server.endpoint, "--json", str(out)]) == 0
@@ -339,6 +339,36 @@ def test_the_command_line_says_what_it_found_in_lines_json_and_exit_code(server,
     broken = wrong(asked=answers("PUT", "object-lock", 200)).endpoint
     assert command.main([*words, "--endpoint", broken]) == 1
     assert "FAILED OL03" in capsys.readouterr().out
+
+
+def test_a_run_that_can_not_begin_says_why_and_ends_with_2(server, capsys, monkeypatch, tmp_path):
+    keys = ["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY]
+    nobody = f"http://127.0.0.1:{free_port()}"
+    assert command.main([*keys, "--region", REGION, "--endpoint", nobody]) == 2
+    assert "no bucket can be made" in capsys.readouterr().err
+    assert command.main([*keys, "--region", "xx-west-9", "--endpoint", server.endpoint]) == 2
+    said = capsys.readouterr()
+    assert "AuthorizationHeaderMalformed" in said.err and "left:" not in said.out
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert command.main(["--endpoint", server.endpoint]) == 2
+    assert "no credentials: give --access-key" in capsys.readouterr().err
+
+
+def test_the_key_comes_from_the_environment_and_the_authority_from_a_file(new_server, capsys, monkeypatch):
+    server = new_server("tls", arguments=["--tls-development"])
+    server.authority = server.data / "tls-development/ca.pem"
+    server.start()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    words = ["--endpoint", server.endpoint, "--region", REGION, "--only", "configuration"]
+    assert command.main(words) == 2
+    assert "certificate" in capsys.readouterr().err
+    assert command.main([*words, "--ca", str(server.authority)]) == 0
+    assert " 0 FAILED" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", (

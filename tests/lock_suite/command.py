@@ -11,7 +11,7 @@ import boto3
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
 
-from .run import GROUPS, LOCK_SECONDS, REQUESTS_MAX, SECONDS_MAX, run
+from .run import CannotBegin, GROUPS, LOCK_SECONDS, REQUESTS_MAX, SECONDS_MAX, run
 
 OWN_REGION = "us-east-1"
 # With clean-up below the half hour after which `cargo xtask` kills a run.
@@ -34,7 +34,7 @@ def arguments(words=None):
     parser.add_argument("--matching", default="", metavar="TEXT", help="only checks with this in their words")
     parser.add_argument("--allow-missing", action="store_true", help="what is answered with 501 is skipped, not FAILED")
     parser.add_argument("--leave-a-day", action="store_true",
-                        help="also check default compliance: a version of some hundred bytes is left for a day")
+                        help="also check default compliance: a version of two kilobytes is left for a day")
     parser.add_argument("--lock-seconds", type=int, default=LOCK_SECONDS,
                         help="how long locks are (default %(default)s); more for an endpoint with slow answers")
     parser.add_argument("--requests", type=int, default=REQUESTS_MAX, help="at most (default %(default)s)")
@@ -54,13 +54,19 @@ def arguments(words=None):
     return options
 
 
+class NoCredentials(BotoCoreError):
+    """None were given and the AWS tools have none."""
+
+    fmt = ("no credentials: give --access-key and --secret-key, or set AWS_ACCESS_KEY_ID and "
+           "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+
+
 def credentials_of(options):
     if options.access_key:
         return Credentials(options.access_key, options.secret_key, os.environ.get("AWS_SESSION_TOKEN"))
     found = boto3.Session().get_credentials()
     if found is None:
-        sys.exit("no credentials: give --access-key and --secret-key, or set AWS_ACCESS_KEY_ID and "
-                 "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+        raise NoCredentials()
     return found
 
 
@@ -96,8 +102,9 @@ def main(words=None):
     options = arguments(words)
     try:
         report = run_at(options) if options.endpoint else run_at_own_server(options)
-    except BotoCoreError as error:
-        sys.exit(f"{error}")
+    except (BotoCoreError, CannotBegin) as error:
+        print(error, file=sys.stderr)
+        return 2
     print(report.summary())
     if options.json:
         options.json.write_text(json.dumps(report.document(), indent=2) + "\n")

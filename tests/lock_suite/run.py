@@ -18,6 +18,10 @@ CLEANUP_SECONDS = 180
 LOCK_SECONDS = 12
 
 
+class CannotBegin(Exception):
+    """Not even a plain bucket can be made: nothing is known about locks."""
+
+
 class Result:
     """What a check came to: `ok`, `FAILED` or `skipped`."""
 
@@ -79,6 +83,14 @@ def judge(suite, group, check, allow_missing):
     return Result(group.name, check, "ok")
 
 
+def begin(suite):
+    """Makes a bucket without locks: one sentence then says what hundreds of failed checks would not."""
+    try:
+        suite.bucket("plain", lock=False)
+    except (Wrong, Missing) as reason:
+        raise CannotBegin(f"no bucket can be made: {reason}") from None
+
+
 def run(endpoint, region, credentials, authority=None, allow_missing=False, leave_a_day=False, groups=None,
         requests_max=REQUESTS_MAX, seconds_max=SECONDS_MAX, lock_seconds=LOCK_SECONDS, matching="", say=print,
         clean=True):
@@ -89,6 +101,7 @@ def run(endpoint, region, credentials, authority=None, allow_missing=False, leav
     say(f"buckets of this run begin with {suite.name}")
     results = []
     try:
+        begin(suite)
         for group in GROUPS:
             if groups and group.name not in groups:
                 continue

@@ -126,12 +126,17 @@ class Suite:
         if name in self.kept:
             return self.kept[name]
         bucket = f"{self.name}-{name}"
-        self.buckets.append(bucket)
+        if bucket not in self.buckets:
+            self.buckets.append(bucket)
         headers = {"x-amz-bucket-object-lock-enabled": "true"} if lock else {}
         document = ""
         if self.wire.region != "us-east-1":
             document = element("CreateBucketConfiguration", value("LocationConstraint", self.wire.region))
-        self.send("PUT", f"/{bucket}", None, headers, document).expect(200)
+        answer = self.send("PUT", f"/{bucket}", None, headers, document)
+        if 400 <= answer.status < 500:
+            # Refused, so not ours to clean up; after any other failure it may be there.
+            self.buckets.remove(bucket)
+        answer.expect(200)
         listed = self.send("GET", f"/{bucket}", {"versions": None}).expect(200)
         if listed.xml.find("Version") is not None or listed.xml.find("DeleteMarker") is not None:
             self.buckets.remove(bucket)

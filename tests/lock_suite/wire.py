@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
+from botocore.exceptions import ConnectionError as NoConnection
 from botocore.exceptions import HTTPClientError
 from botocore.httpsession import URLLib3Session
 
@@ -186,7 +187,7 @@ class Wire:
             self.budget.take()
             try:
                 got = self.session.send(request.prepare())
-            except HTTPClientError as error:
+            except (HTTPClientError, NoConnection) as error:
                 raise Wrong(f"{asked} got no answer: {error}") from None
             answer = Answer(asked, got.status_code, got.headers, got.content)
             if got.status_code != 503 or not remaining:
