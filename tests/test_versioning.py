@@ -268,6 +268,7 @@ def test_hundreds_of_versions_of_one_key_are_deleted_at_once_and_the_bucket_afte
     s3.delete_bucket(Bucket=versioned)
 
 
+# IX22
 def test_the_place_of_a_version_is_told_by_its_id(server, s3, versioned):
     sizes = [10, 100_000]
     ids = [s3.put_object(Bucket=versioned, Key="k", Body=b"x" * size)["VersionId"] for size in sizes]

@@ -70,6 +70,30 @@ pub fn figures(lines: &[String]) -> impl Iterator<Item = String> {
         .filter_map(|line| line.find(WORD).map(|start| line[start..].to_owned()))
 }
 
+/// What all crash replays of a run together must have checked.
+const CRASH_POINTS_MIN: u64 = 50_000;
+/// The unit of a crash replay, and what it calls those at which a recovery was under way.
+const CRASH_POINTS: &str = "crash points";
+const IN_RECOVERY: &str = "in recovery";
+
+/// Adds up the crash points of a run, those during recoveries too, and demands enough of them.
+pub fn demand_crash_points(figures: &[String]) -> Result<()> {
+    let (mut points, mut in_recovery) = (0, 0);
+    for text in figures {
+        let line: Line = serde_json::from_str(&text[WORD.len() - 1..])
+            .with_context(|| format!("read '{text}'"))?;
+        if line.unit == CRASH_POINTS {
+            points += line.trials;
+            in_recovery += line.counts.get(IN_RECOVERY).copied().unwrap_or(0);
+        }
+    }
+    println!("crash points {points}, and during recoveries {in_recovery}");
+    if points + in_recovery < CRASH_POINTS_MIN {
+        bail!("fewer than {CRASH_POINTS_MIN} crash points were checked");
+    }
+    Ok(())
+}
+
 /// Leaves the figures of a whole run where [`reliability`] finds them.
 pub fn keep(figures: &[String]) -> Result<()> {
     let text = figures

@@ -33,7 +33,7 @@ pub use engine::{Engine, EngineParts};
 pub use fault::{Fault, FaultId, FaultKind, OpKind};
 pub use figure::print_figure;
 pub use linear::{Action, Outcome, Request, Violation, check_history, reads_of_list};
-pub use sweep::{CrashPoint, SweepReport, scaled, sweep};
+pub use sweep::{CrashPoint, SweepReport, scaled, seeds, sweep};
 pub use topology::{TOPOLOGIES, Topology};
 pub use trace::{Event, Trace};
 pub use views::{SimViews, second_view_of};

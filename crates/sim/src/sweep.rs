@@ -166,6 +166,20 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "without a text".into())
 }
 
+/// The first seed when none is given: any would do.
+const SEED_FIRST: u64 = 20;
+
+/// The seeds of a workload that is swept: as many as the environment's STRONGROOM_TEST_SCALE says (one
+/// when unset), from STRONGROOM_TEST_SEED on (20 when unset). Each is another schedule of the same clients.
+#[must_use]
+pub fn seeds() -> std::ops::Range<u64> {
+    let first = std::env::var("STRONGROOM_TEST_SEED").ok();
+    let first = first
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(SEED_FIRST);
+    first..first + scaled(1)
+}
+
 /// `count`, times the environment's STRONGROOM_TEST_SCALE (1 when unset).
 #[must_use]
 pub fn scaled(count: u64) -> u64 {
