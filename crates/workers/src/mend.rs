@@ -22,7 +22,7 @@ use strongroom_objects::{
 
 use crate::upkeep::{
     Clients, Count, FAILED_MAX, Inspected, Pace, Phase, RepairState, Standing, Upkeep, batches,
-    inspect, is_mendable, smoothed, sum,
+    inspect, is_mendable, no_rate, smoothed, sum,
 };
 
 /// How long repair rests, by how long it worked, while clients are served.
@@ -103,17 +103,19 @@ impl Mender {
         let mut retry_after = self.settings.retry_after;
         self.restore_rate().await;
         loop {
+            let disks = self.upkeep.disks();
             let survey = self.objects.survey().await;
             match walked.as_mut().filter(|last| last.change == survey.change) {
                 None => retry_after = self.settings.retry_after,
                 Some(last) => {
+                    self.upkeep.walked(disks);
                     if self.rests(last).await {
                         continue;
                     }
                 }
             }
             let at = self.pace.clock.monotonic();
-            match self.walk_and_mend(&survey).await {
+            match self.walk_and_mend(&survey, disks).await {
                 Ok(true) => walked = None,
                 Ok(false) => {
                     let again = self.is_unfinished().then_some(retry_after);
@@ -165,8 +167,9 @@ impl Mender {
     }
 
     /// Whether something was mended, so that another walk shows the outcome.
-    async fn walk_and_mend(&self, survey: &Survey) -> Result<bool> {
+    async fn walk_and_mend(&self, survey: &Survey, disks: u64) -> Result<bool> {
         let standing = self.walk().await?;
+        self.upkeep.walked(disks);
         if standing.mendable.is_empty() && survey.filling.is_empty() {
             self.upkeep.change_repair(|repair| repair.failed.clear());
             return Ok(false);
@@ -225,7 +228,7 @@ impl Mender {
             if after.is_none() {
                 break;
             }
-            self.pace.rest(&begun, 0, REST_SHARE_WALK, 0).await;
+            self.pace.rest(&begun, 0, REST_SHARE_WALK, no_rate()).await;
         }
         self.objects.review_lost().await?;
         standing.walked = self.pace.clock.now();
@@ -317,11 +320,8 @@ impl Mender {
         let begun = self.pace.begin();
         let done = inspect(&self.objects, batch).await;
         self.upkeep.change_repair(|repair| add_done(repair, &done));
-        let rate_max = self.upkeep.rate_max();
-        let rate = self
-            .pace
-            .rest(&begun, done.count.bytes, share, rate_max)
-            .await;
+        let bound = self.upkeep.rates();
+        let rate = self.pace.rest(&begun, done.count.bytes, share, bound).await;
         self.upkeep
             .change_repair(|repair| repair.rate = smoothed(repair.rate, rate));
         done

@@ -5,7 +5,8 @@
 //!
 //! Invariants
 //! - A pass visits every blob whose record was there for the whole pass. Newer ones may wait.
-//! - The cursor is durable after each batch: a crash repeats a batch, never skips one.
+//! - The cursor is durable after each batch: a crash repeats a batch, never skips one. So it is in the
+//!   commit log, which comes after the blobs.
 //! - A pass that was begun is finished, over restarts; its end is what the age is counted from.
 
 use std::ops::Range;
@@ -101,7 +102,13 @@ impl Scrubber {
         loop {
             match self.step().await {
                 Ok(true) => {}
-                Ok(false) => tasks::sleep(self.settings.poll_interval).await,
+                Ok(false) => {
+                    let (_, asked) = self.upkeep.scrub_asks();
+                    tokio::select! {
+                        () = tasks::sleep(self.settings.poll_interval) => {}
+                        () = asked => {}
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, "scrub waits: records can not be read");
                     tasks::sleep(self.settings.poll_interval).await;
@@ -120,16 +127,18 @@ impl Scrubber {
             }
             job = self.begin().await?;
         }
+        if job.level > 0 {
+            self.log(job.level).await?;
+            self.end().await?;
+            return Ok(true);
+        }
         let page = self.objects.blobs_page(job.cursor, BLOBS_PAGE_MAX).await?;
         for batch in batches(page.blobs) {
             self.batch(&batch).await?;
         }
         match page.next {
             Some(next) => self.set_cursor(next).await?,
-            None => {
-                self.log().await?;
-                self.end().await?;
-            }
+            None => self.begin_log().await?,
         }
         Ok(true)
     }
@@ -172,13 +181,14 @@ impl Scrubber {
             job.lost += lost;
         });
         let job = job.await?;
-        let rate_wanted = match self.upkeep.is_scrub_asked() {
+        let (is_asked, asked) = self.upkeep.scrub_asks();
+        let rate_wanted = match is_asked {
             true => 0,
             false => self.rate_wanted(),
         };
         let rate = self
             .pace
-            .rest(&begun, count.bytes, REST_SHARE, rate_wanted)
+            .rest(&begun, count.bytes, REST_SHARE, (rate_wanted, asked))
             .await;
         self.upkeep.change_scrub(|scrub: &mut ScrubState| {
             scrub.job = job;
@@ -199,29 +209,35 @@ impl Scrubber {
         (bytes / seconds).max(RATE_MIN)
     }
 
-    /// Reads the log and the superblocks. From its begin each time: trimming keeps it short.
-    async fn log(&self) -> Result<()> {
+    /// Reads the superblocks, and notes that the log is next.
+    async fn begin_log(&self) -> Result<()> {
         let log = Arc::clone(&self.log);
         let (kept, superblocks) =
             tasks::blocking(move || (log.kept(), log.check_superblocks())).await;
-        self.note_log(superblocks).await?;
-        let mut at = kept.start;
+        self.note_log(superblocks, kept.start.max(1)).await
+    }
+
+    /// Reads the log from batch `at` to where it ends now: what is committed meanwhile may wait.
+    async fn log(&self, at: u64) -> Result<()> {
+        let log = Arc::clone(&self.log);
+        let kept = tasks::blocking(move || log.kept()).await;
+        let mut at = at.max(kept.start);
         while at < kept.end {
             let batches = at..(at + LOG_BATCHES_MAX).min(kept.end);
             at = batches.end;
             let (log, begun) = (Arc::clone(&self.log), self.pace.begin());
             let found = tasks::blocking(move || log.check(batches)).await;
-            self.note_log(found).await?;
-            self.pace.rest(&begun, 0, REST_SHARE, 0).await;
+            self.note_log(found, at).await?;
+            let (_, asked) = self.upkeep.scrub_asks();
+            self.pace.rest(&begun, 0, REST_SHARE, (0, asked)).await;
         }
         Ok(())
     }
 
-    async fn note_log(&self, found: LogChecked) -> Result<()> {
-        if found.bad == 0 {
-            return Ok(());
-        }
+    /// Adds what was found and where the log goes on, in one commit: a crash counts nothing twice.
+    async fn note_log(&self, found: LogChecked, next: u64) -> Result<()> {
         let job = self.objects.change_job(Job::Scrub, move |job| {
+            job.level = next;
             job.bad += found.bad;
             job.repaired += found.repaired;
             job.lost += found.lost;
@@ -244,6 +260,7 @@ impl Scrubber {
             job.begun = Timestamp(0);
             job.ended = now;
             job.cursor = None;
+            job.level = 0;
         });
         let job = job.await?;
         self.upkeep.scrub_done();

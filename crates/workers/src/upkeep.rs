@@ -1,13 +1,13 @@
 //! What scrub and repair share: their state as others see it, and their pace.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use strongroom_base::{Clock, Timestamp, tasks};
 use strongroom_objects::records::{BlobId, JobRecord};
 use strongroom_objects::{BlobsPage, Level, LostObject, Objects, Redundancy, StoredBlob};
+use tokio::sync::watch;
 
 /// Content of one batch. Enough that disks read in long pieces; little enough that a stop, a new rate
 /// or a disk that goes out is heeded within seconds.
@@ -170,11 +170,11 @@ pub struct ScrubState {
 }
 
 /// What the workers tell others, and what others tell them.
-#[derive(Default)]
 pub struct Upkeep {
     state: Mutex<State>,
-    scrub_asked: AtomicBool,
-    rate_max: AtomicU64,
+    disks: Box<dyn Fn() -> u64 + Send + Sync>,
+    scrub_asked: watch::Sender<bool>,
+    rate_max: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -182,9 +182,29 @@ struct State {
     standing: Option<Standing>,
     repair: RepairState,
     scrub: ScrubState,
+    /// The disks that `standing` is true of.
+    disks: Option<u64>,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self::new(|| 0)
+    }
 }
 
 impl Upkeep {
+    /// Of a store whose `disks` give another number when one comes, goes, or is to hold something
+    /// else. It is asked often and must not wait.
+    #[must_use]
+    pub fn new(disks: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self {
+            state: Mutex::default(),
+            disks: Box::new(disks),
+            scrub_asked: watch::Sender::default(),
+            rate_max: watch::Sender::default(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
     }
@@ -195,6 +215,22 @@ impl Upkeep {
         self.lock().standing.clone()
     }
 
+    /// Whether the disks are as they were when the last walk began, so that what it found holds.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let now = self.disks();
+        self.lock().disks == Some(now)
+    }
+
+    pub(crate) fn disks(&self) -> u64 {
+        (self.disks)()
+    }
+
+    /// Notes that what the last walk found is true of the disks when they gave `disks`.
+    pub(crate) fn walked(&self, disks: u64) {
+        self.lock().disks = Some(disks);
+    }
+
     pub(crate) fn set_standing(&self, standing: Standing) {
         self.lock().standing = Some(standing);
     }
@@ -203,7 +239,7 @@ impl Upkeep {
     #[must_use]
     pub fn repair(&self) -> RepairState {
         let mut repair = self.lock().repair.clone();
-        repair.rate_max = self.rate_max.load(Ordering::Relaxed);
+        repair.rate_max = self.rate_max();
         repair
     }
 
@@ -221,29 +257,54 @@ impl Upkeep {
         change(&mut self.lock().scrub);
     }
 
-    /// Begins a pass of scrub at once, and lets it run without pacing.
+    /// Begins a pass of scrub at once, and lets it run without pacing. A pass that rests goes on at once.
     pub fn start_scrub(&self) {
-        self.scrub_asked.store(true, Ordering::Release);
+        self.scrub_asked.send_replace(true);
     }
 
     /// Whether a pass was asked for and has not ended.
     #[must_use]
     pub fn is_scrub_asked(&self) -> bool {
-        self.scrub_asked.load(Ordering::Acquire)
+        *self.scrub_asked.borrow()
     }
 
     pub(crate) fn scrub_done(&self) {
-        self.scrub_asked.store(false, Ordering::Release);
+        self.scrub_asked.send_replace(false);
     }
 
-    /// Bounds the bytes of content that repair reads in a second, from its next batch on; 0 for no
-    /// bound.
+    /// Whether a pass is asked for now, and what ends when that changes from no to yes.
+    pub(crate) fn scrub_asks(&self) -> (bool, impl Future<Output = ()> + use<>) {
+        let mut asks = self.scrub_asked.subscribe();
+        let is_asked = *asks.borrow_and_update();
+        let cut = async move {
+            if is_asked || asks.wait_for(|asked| *asked).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        (is_asked, cut)
+    }
+
+    /// Bounds the bytes of content that repair reads in a second; 0 for no bound. Ends a rest for the
+    /// bound before.
     pub fn set_rate_max(&self, rate: u64) {
-        self.rate_max.store(rate, Ordering::Relaxed);
+        self.rate_max
+            .send_if_modified(|known| std::mem::replace(known, rate) != rate);
     }
 
     pub(crate) fn rate_max(&self) -> u64 {
-        self.rate_max.load(Ordering::Relaxed)
+        *self.rate_max.borrow()
+    }
+
+    /// The bound now, and what ends when it changes.
+    pub(crate) fn rates(&self) -> (u64, impl Future<Output = ()> + use<>) {
+        let mut rates = self.rate_max.subscribe();
+        let rate = *rates.borrow_and_update();
+        let cut = async move {
+            if rates.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        (rate, cut)
     }
 }
 
@@ -251,6 +312,11 @@ impl Upkeep {
 pub(crate) struct Pace {
     pub clock: Arc<dyn Clock>,
     pub clients: Arc<dyn Clients>,
+}
+
+/// No rate to keep, and nothing that ends a rest.
+pub(crate) fn no_rate() -> (u64, impl Future<Output = ()>) {
+    (0, std::future::pending())
 }
 
 /// A batch under way.
@@ -268,8 +334,15 @@ impl Pace {
     }
 
     /// Rests after a batch of `bytes`: `share` times as long as it took when clients were served
-    /// meanwhile, and as long as `rate` (0 for none) asks for. Gives the bytes in a second.
-    pub async fn rest(&self, begun: &Begun, bytes: u64, share: f64, rate: u64) -> u64 {
+    /// meanwhile, and as long as `rate` (0 for none) asks for, but not beyond the end of `cut`. Gives the
+    /// bytes in a second.
+    pub async fn rest(
+        &self,
+        begun: &Begun,
+        bytes: u64,
+        share: f64,
+        (rate, cut): (u64, impl Future<Output = ()>),
+    ) -> u64 {
         let took = self.clock.monotonic().saturating_sub(begun.at);
         let mut rest = Duration::ZERO;
         if self.clients.requests() != begun.requests {
@@ -281,7 +354,10 @@ impl Pace {
             rest = rest.max(due.saturating_sub(took)).min(RATE_REST_MAX);
         }
         if !rest.is_zero() {
-            tasks::sleep(rest).await;
+            tokio::select! {
+                () = tasks::sleep(rest) => {}
+                () = cut => {}
+            }
         }
         let took = self.clock.monotonic().saturating_sub(begun.at);
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);

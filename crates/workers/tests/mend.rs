@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -407,6 +408,53 @@ async fn az22_repair_goes_on_where_the_job_record_says() {
     assert_eq!(world.upkeep.repair().rate_max, 1 << 40, "bounds last");
     // What lies before is found by the next walk: a cursor saves work, it decides nothing.
     world.until("whole", World::is_whole).await;
+    worker.stop().await;
+}
+
+/// AZ22: a bound that is lifted is heeded at once, not after the rest it asked for.
+#[tokio::test]
+async fn az22_a_rest_for_a_bound_ends_when_the_bound_is_lifted() {
+    let world = World::with(30).await;
+    let places = world.places.clone();
+    world.wrong(|wrong| {
+        for place in &places {
+            wrong.margins.insert(place.clone(), 0);
+        }
+    });
+    // At a byte a second the rest lasts far longer than this test has patience.
+    let change = world.objects.change_job(Job::Repair, |job| job.rate = 1);
+    change.await.unwrap();
+    let worker = world.mend();
+    world
+        .until("a batch was repaired", |world| {
+            world.upkeep.repair().done.blobs > 0
+        })
+        .await;
+    world.upkeep.set_rate_max(0);
+    world.until("whole", World::is_whole).await;
+    worker.stop().await;
+}
+
+/// AZ28: from the moment a disk changes nobody is told that what the last walk found still holds.
+#[tokio::test]
+async fn az28_what_a_walk_found_holds_until_a_disk_changes() {
+    let disks = Arc::new(AtomicU64::new(1));
+    let probe = Arc::clone(&disks);
+    let mut world = World::with(3).await;
+    world.upkeep = Arc::new(Upkeep::new(move || probe.load(Ordering::SeqCst)));
+    assert!(!world.upkeep.is_current(), "nothing was walked over");
+    let worker = world.mend();
+    world
+        .until("walked", |world| world.upkeep.is_current())
+        .await;
+    assert!(world.upkeep.standing().is_some());
+    worker.stop().await;
+    disks.store(2, Ordering::SeqCst);
+    assert!(!world.upkeep.is_current());
+    let worker = world.mend();
+    world
+        .until("walked again", |world| world.upkeep.is_current())
+        .await;
     worker.stop().await;
 }
 

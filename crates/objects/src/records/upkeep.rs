@@ -38,7 +38,8 @@ impl RecordFormat for LostRecord {
 pub struct JobRecord {
     /// The last blob done; none at the begin of a pass.
     pub cursor: Option<BlobId>,
-    /// Of repair: blobs that survive so many more losses are repaired now.
+    /// Of repair: blobs that survive so many more losses are repaired now. Of scrub: the batch of the
+    /// commit log that is read next; 0 while blobs are read.
     pub level: u64,
     /// When the pass that is under way began; 0 when none is.
     pub begun: Timestamp,

@@ -1,0 +1,215 @@
+//! Where scrub goes on after a stop, and what ends its rests.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use strongroom_base::{ManualClock, SeededRandom, Timestamp, tasks};
+use strongroom_blob::memory::MemoryBlobs;
+use strongroom_meta::memory::MemoryMeta;
+use strongroom_objects::{
+    Content, CreateBucket, Job, ObjectHeaders, Objects, PutObject, Settings, UserMetadata,
+    WriteConditions,
+};
+use strongroom_types::{BucketName, ObjectKey, Owner};
+use strongroom_workers::{Clients, LogCheck, LogChecked, ScrubSettings, Scrubber, Upkeep, Worker};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Nobody;
+
+impl Clients for Nobody {
+    fn requests(&self) -> u64 {
+        0
+    }
+}
+
+/// A log of 3,500 batches with one bad copy, which may hang at a batch.
+#[derive(Default)]
+struct Log {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    hangs_at: Option<u64>,
+    asked: Vec<Range<u64>>,
+    superblocks: u64,
+}
+
+impl Log {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap())
+    }
+}
+
+impl LogCheck for Log {
+    fn kept(&self) -> Range<u64> {
+        7..3507
+    }
+    fn check(&self, batches: Range<u64>) -> LogChecked {
+        self.change(|state| state.asked.push(batches.clone()));
+        while self.change(|state| state.hangs_at.is_some_and(|at| batches.contains(&at))) {
+            tasks::sleep_thread(Duration::from_millis(1));
+        }
+        let bad = u64::from(batches.contains(&10));
+        LogChecked {
+            bad,
+            repaired: bad,
+            lost: 0,
+        }
+    }
+    fn check_superblocks(&self) -> LogChecked {
+        self.change(|state| state.superblocks += 1);
+        LogChecked::default()
+    }
+}
+
+struct World {
+    clock: Arc<ManualClock>,
+    objects: Objects,
+    upkeep: Arc<Upkeep>,
+    log: Arc<Log>,
+}
+
+impl World {
+    async fn with(sizes: &[usize]) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000_000_000)));
+        let objects = Objects::new(
+            MemoryMeta::new(Arc::clone(&clock) as _),
+            MemoryBlobs::new() as _,
+            Arc::clone(&clock) as _,
+            Arc::new(SeededRandom::new(5)),
+            Settings::default(),
+        );
+        let bucket = BucketName::new("bucket").unwrap();
+        let create = CreateBucket {
+            lock_enabled: false,
+            bucket: bucket.clone(),
+            owner: Owner::new("0123456789abcdef").unwrap(),
+            tags: Default::default(),
+        };
+        objects.create_bucket(create).await.unwrap();
+        for (index, size) in sizes.iter().enumerate() {
+            let bytes = Bytes::from(vec![7; *size]);
+            let stream = Box::pin(futures::stream::iter([Ok(bytes)]));
+            let put = PutObject {
+                lock: Default::default(),
+                bucket: bucket.clone(),
+                key: ObjectKey::new(format!("{index:04}")).unwrap(),
+                content: Content::new(stream, *size as u64),
+                headers: ObjectHeaders::default(),
+                metadata: UserMetadata::default(),
+                tags: Default::default(),
+                conditions: WriteConditions::default(),
+            };
+            objects.put_object(put).await.unwrap();
+        }
+        Self {
+            clock,
+            objects,
+            upkeep: Arc::default(),
+            log: Arc::default(),
+        }
+    }
+
+    fn scrub(&self) -> Worker {
+        let settings = ScrubSettings {
+            poll_interval: Duration::from_millis(2),
+            ..ScrubSettings::default()
+        };
+        let scrubber = Scrubber::new(
+            self.objects.clone(),
+            Arc::clone(&self.upkeep),
+            Arc::clone(&self.log) as _,
+            Arc::new(Nobody),
+            Arc::clone(&self.clock) as _,
+            settings,
+        );
+        Worker::start("scrub", scrubber.run())
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !is_so(self) {
+                tasks::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tasks::timeout(PATIENCE, wait).await.expect(what);
+    }
+}
+
+fn has_ended(world: &World) -> bool {
+    world.upkeep.scrub().job.ended > Timestamp(0)
+}
+
+/// AZ25: where scrub of the log is, is durable, and so is what it found: a restart repeats at most what was under way, and
+/// counts nothing twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn az25_scrub_of_the_log_goes_on_after_a_restart_where_it_was() {
+    let mut world = World::with(&[]).await;
+    world.log.change(|state| state.hangs_at = Some(2100));
+    let worker = world.scrub();
+    let is_hung = |world: &World| {
+        world
+            .log
+            .change(|state| state.asked.last() == Some(&(2007..3007)))
+    };
+    world.until("the third part of the log", is_hung).await;
+    worker.stop().await;
+    let job = world.objects.job(Job::Scrub).await.unwrap();
+    assert_eq!((job.level, job.bad, job.repaired), (2007, 1, 1));
+    assert_eq!(job.ended, Timestamp(0));
+    world.log.change(|state| state.hangs_at = None);
+
+    (world.log, world.upkeep) = (Arc::default(), Arc::default());
+    let worker = world.scrub();
+    world.until("a pass ended", has_ended).await;
+    worker.stop().await;
+    let asked = world.log.change(|state| state.asked.clone());
+    assert_eq!(asked, [2007..3007, 3007..3507]);
+    assert_eq!(
+        world.log.change(|state| state.superblocks),
+        0,
+        "read before"
+    );
+    let job = world.objects.job(Job::Scrub).await.unwrap();
+    assert_eq!((job.level, job.bad, job.repaired), (0, 1, 1));
+
+    // The next pass reads the log from its begin.
+    world.clock.advance(Duration::from_secs(14 * 24 * 60 * 60));
+    world.log.change(|state| state.asked.clear());
+    let worker = world.scrub();
+    let is_read = |world: &World| world.log.change(|state| state.asked.len() == 4);
+    world.until("the log is read again", is_read).await;
+    worker.stop().await;
+    assert_eq!(world.log.change(|state| state.asked[0].clone()), 7..1007);
+}
+
+/// AZ25: a pass asked for by hand does not wait for the end of a rest.
+#[tokio::test]
+async fn az25_a_pass_asked_for_ends_the_rest_of_the_one_under_way() {
+    // At the slowest pace its rest lasts longer than this test has patience.
+    let world = World::with(&[40 * 1024 * 1024, 20_000]).await;
+    let worker = world.scrub();
+    let batch_done = async {
+        while world
+            .objects
+            .job(Job::Scrub)
+            .await
+            .unwrap()
+            .cursor
+            .is_none()
+        {
+            tasks::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tasks::timeout(PATIENCE, batch_done).await.expect("a batch");
+    assert!(!has_ended(&world));
+    world.upkeep.start_scrub();
+    assert!(world.upkeep.is_scrub_asked());
+    world.until("a pass ended", has_ended).await;
+    worker.stop().await;
+    assert!(!world.upkeep.is_scrub_asked());
+}
