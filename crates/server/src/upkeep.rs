@@ -2,6 +2,7 @@
 //! metrics.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use strongroom_workers::{
     Clients, Count, LogCheck, LogChecked, MendSettings, Mender, Phase, RelocateSettings, Relocator,
     ScrubSettings, Scrubber, Standing, Upkeep, Worker,
 };
-use strongroom_zones::{LogReader, LogScrubbed};
+use strongroom_zones::{Disks, Layout, LogReader, LogScrubbed};
 
 use crate::request_metrics::RequestMetrics;
 
@@ -25,8 +26,23 @@ use crate::request_metrics::RequestMetrics;
 pub struct ServerUpkeep {
     upkeep: Arc<Upkeep>,
     clock: Arc<dyn Clock>,
-    /// Names of all zones, for metrics that are 0.
-    zones: Vec<String>,
+    disks: Arc<Disks>,
+}
+
+/// A number that changes when a disk goes out of service, comes back, comes in or leaves, or is drained.
+fn disks_number(disks: &Disks) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    disks.layout().changes.number.hash(&mut hasher);
+    for disk in disks.all() {
+        (disk.id.0, disk.in_service()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// The names of the zones there are now: one may have come since the start.
+fn zone_names(layout: &Layout) -> Vec<String> {
+    let there = layout.zones.iter().filter(|zone| !zone.disks.is_empty());
+    there.map(|zone| zone.name.clone()).collect()
 }
 
 /// The commit log, for scrub.
@@ -69,10 +85,11 @@ impl ServerUpkeep {
         clock: &Arc<dyn Clock>,
         metrics: &RequestMetrics,
         log: LogReader,
-        zones: Vec<String>,
+        disks: Arc<Disks>,
         scrub_period: Duration,
     ) -> (Arc<Self>, Vec<Worker>) {
-        let upkeep: Arc<Upkeep> = Arc::default();
+        let probed = Arc::clone(&disks);
+        let upkeep = Arc::new(Upkeep::new(move || disks_number(&probed)));
         let clients: Arc<dyn Clients> = Arc::new(S3Clients(metrics.clone()));
         let mender = Mender::new(
             objects.clone(),
@@ -107,7 +124,7 @@ impl ServerUpkeep {
         let shared = Self {
             upkeep,
             clock,
-            zones,
+            disks,
         };
         (Arc::new(shared), workers)
     }
@@ -116,7 +133,7 @@ impl ServerUpkeep {
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
         let (repair, scrub) = (self.repair(), self.scrub());
-        let mut samples = redundancy_samples(&repair, &self.zones);
+        let mut samples = redundancy_samples(&repair, &zone_names(&self.disks.layout()));
         samples.extend(work_samples(&repair, &scrub));
         samples
     }
@@ -128,6 +145,8 @@ fn time(at: Timestamp) -> Option<String> {
 
 impl UpkeepSource for ServerUpkeep {
     fn repair(&self) -> RepairStatus {
+        // Asked before the rest: a walk that ends meanwhile makes it worse, not better, than the truth.
+        let current = self.upkeep.is_current();
         let (standing, repair) = (self.upkeep.standing(), self.upkeep.repair());
         let mut status = RepairStatus {
             since: time(repair.since),
@@ -155,7 +174,9 @@ impl UpkeepSource for ServerUpkeep {
             return status;
         };
         status.walked = time(standing.walked);
-        status.whole = standing.is_full() && !standing.filling && repair.phase == Phase::Idle;
+        status.current = current;
+        let is_idle = repair.phase == Phase::Idle;
+        status.whole = current && is_idle && standing.is_full() && !standing.filling;
         status.levels = wire_levels(&standing.levels);
         status.oldest = standing.oldest.map(|oldest| unprotected(oldest, &standing));
         let zones = standing.zones.iter();
@@ -319,5 +340,36 @@ fn gauge(name: &'static str, help: &'static str, value: f64) -> Sample {
         kind: SampleKind::Gauge,
         labels: Vec::new(),
         value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_zones::{DiskId, ZoneMember};
+
+    use super::*;
+
+    #[test]
+    fn a_zone_that_was_added_has_its_figure_at_once_and_one_that_was_removed_has_none() {
+        let zone = |name: &str, disks: &[u8]| ZoneMember {
+            name: name.to_owned(),
+            disks: disks.iter().map(|disk| DiskId([*disk; 16])).collect(),
+        };
+        let mut layout = Layout {
+            zones: vec![zone("a", &[1]), zone("b", &[2])],
+            ..Layout::default()
+        };
+        assert_eq!(zone_names(&layout), ["a", "b"]);
+        layout.zones.push(zone("c", &[3]));
+        layout.zones[1].disks.clear();
+        let names = zone_names(&layout);
+        assert_eq!(names, ["a", "c"]);
+        let repair = RepairStatus {
+            walked: Some("2026-01-01T00:00:00Z".to_owned()),
+            ..RepairStatus::default()
+        };
+        let samples = redundancy_samples(&repair, &names);
+        let labels: Vec<&str> = samples.iter().map(|s| s.labels[0].1.as_str()).collect();
+        assert_eq!(labels, ["a", "c"]);
     }
 }

@@ -115,11 +115,7 @@ pub fn open(settings: &Settings, parts: Parts) -> Result<Opened, String> {
         &parts.clock,
         &parts.metrics,
         store.reader(),
-        settings
-            .zones
-            .iter()
-            .map(|zone| zone.name.clone())
-            .collect(),
+        Arc::clone(&store.opened().disks),
         settings.scrub_period,
     );
     let packing = Packing::start(

@@ -67,7 +67,11 @@ pub struct RepairStatus {
     /// When the blobs were last walked over; absent before the first walk of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub walked: Option<String>,
-    /// Whether everything is full and was verified after it was made.
+    /// Whether the disks are as they were at that walk. When not, the next walk begins within seconds,
+    /// and what is said here is of before.
+    #[serde(default)]
+    pub current: bool,
+    /// Whether everything is full and was verified after it was made. Never when not `current`.
     pub whole: bool,
     /// Storage class of what is counted: the only one there is.
     #[serde(default)]
