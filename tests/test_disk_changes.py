@@ -75,7 +75,8 @@ def test_a_dead_disk_is_replaced_while_the_server_runs(new_server, tmp_path):
     (tmp_path / "full" / "photo.jpg").write_bytes(b"mine")
     full = strongroom(server, "disk", "replace", dead, "--folder", tmp_path / "full", code=1)
     assert "photo.jpg" in full
-    told = strongroom(server, "disk", "replace", dead, "--folder", blank)
+    told = strongroom(server, "disk", "replace", dead, "--folder", blank, "--wait")
+    assert "everything is full" in told, told
     assert str(blank) in told and "zone c" in told
     wait_until("zone c is back", lambda: zones_in_service(server) == {"a", "b", "c"})
     client = server.client()

@@ -140,7 +140,8 @@ def test_az06_a_dead_zone_leaves_once_everything_was_written_anew(new_server, tm
     server.kill()
     shutil.rmtree(tmp_path / "d")
     server.start()
-    strongroom(server, "zone", "drain", "d")
+    assert "Nothing is known to have shards in d" in strongroom(server, "zone", "drain", "d", "--wait")
+    assert summary(server, "d")["blobs_left"] == 0
     assert "leave it out" in removed(server, "d")
     del zones["d"]
     server.stop()

@@ -147,7 +147,7 @@ pub enum Zone {
     /// Add a zone of blank disks; what is stored is spread over it in the background
     Add(ZoneAdd),
     /// Begin to empty a zone: what has shards in it is written anew in the others
-    Drain(ZoneOne),
+    Drain(ZoneDrain),
     /// End a drain: the zone takes new shards again
     Keep(ZoneOne),
     /// Take a drained zone out of the store once nothing has shards in it; nothing in it is erased
@@ -160,9 +160,23 @@ impl Zone {
     pub const fn connect(&self) -> &Connect {
         match self {
             Self::Add(flags) => &flags.connect,
-            Self::Drain(flags) | Self::Keep(flags) | Self::Remove(flags) => &flags.connect,
+            Self::Drain(flags) => &flags.connect,
+            Self::Keep(flags) | Self::Remove(flags) => &flags.connect,
         }
     }
+}
+
+/// What `zone drain` takes.
+#[derive(Debug, Args)]
+pub struct ZoneDrain {
+    /// Its name
+    pub zone: String,
+    /// Wait until nothing is known to have shards in it. A drain that is under way already is waited for
+    /// too
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub connect: Connect,
 }
 
 /// What `zone add` takes.
@@ -196,6 +210,9 @@ pub struct DiskReplace {
     /// Although a disk of another zone is out of service too: gives up what only the old disk holds
     #[arg(long)]
     pub force: bool,
+    /// Wait until everything is full again and was verified, and show how far it is
+    #[arg(long)]
+    pub wait: bool,
     #[command(flatten)]
     pub connect: Connect,
 }

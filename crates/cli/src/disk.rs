@@ -6,19 +6,26 @@ use strongroom_admin_api::{
 
 use crate::command::{Disk, DiskAdd, DiskReplace};
 use crate::show::escaped;
+use crate::upkeep::repair_wait;
 use crate::{Admin, CliError, drain, json_text};
 
 /// A disk that came in is empty: people should know where to see that it no longer is.
 const REBUILT: &str = "The shards of the old disk are made anew on it: `strongroom repair status` \
                        shows how far that is.\n";
+/// The same after waiting for it.
+const WHOLE: &str = "The shards of the old disk were made anew, and everything is full.\n";
 
 pub(crate) async fn disk(admin: &Admin, flags: &Disk) -> Result<String, CliError> {
     let json = flags.connect().json;
     match flags {
         Disk::Replace(flags) => {
             let joined = replace(admin, flags).await?;
+            if flags.wait {
+                repair_wait(admin).await?;
+            }
+            let told = if flags.wait { WHOLE } else { REBUILT };
             Ok(shown(json, &joined, || {
-                joined_text(&joined, &replaced_next(flags, &joined)) + REBUILT
+                joined_text(&joined, &replaced_next(flags, &joined)) + told
             }))
         }
         Disk::Add(flags) => {

@@ -36,6 +36,7 @@ mod top;
 mod upkeep;
 mod uploads;
 mod zone;
+mod zone_drain;
 
 use strongroom_admin_api::{ApiError, Client, ErrorCode};
 

@@ -77,7 +77,7 @@ pub(crate) fn repair_step(status: &RepairStatus) -> String {
 }
 
 /// Waits until everything is full, or nothing more can be done by itself.
-async fn repair_wait(admin: &Admin) -> Result<RepairStatus, CliError> {
+pub(crate) async fn repair_wait(admin: &Admin) -> Result<RepairStatus, CliError> {
     let mut progress = Progress::new();
     loop {
         let status = admin.repair_status(&NO_PARAMETERS).await?;
@@ -85,6 +85,7 @@ async fn repair_wait(admin: &Admin) -> Result<RepairStatus, CliError> {
             return Ok(status);
         }
         let what = match status.phase {
+            RepairPhase::Idle if !status.current => "looking at what the disks hold",
             RepairPhase::Idle => "waiting: shards are missing whose disks are out",
             RepairPhase::Repairing => "repairing",
             RepairPhase::Verifying => "verifying",
@@ -153,6 +154,9 @@ fn repair_text(status: &RepairStatus) -> String {
     };
     let class = escaped(&status.storage_class);
     let _ = writeln!(text, "as of {walked}, storage class {class}\n");
+    if !status.current {
+        text.push_str("The disks changed since then: what they hold is looked at again.\n\n");
+    }
     let mut table = Table::new(&["LEVEL", "BLOBS", "BYTES"], &[1, 2]);
     for level in &status.levels {
         table.row([
@@ -296,6 +300,7 @@ mod tests {
     fn repair_is_told_with_its_rate_and_what_is_left() {
         let mut status = RepairStatus {
             walked: Some("2026-01-01T00:00:00Z".to_owned()),
+            current: true,
             levels: vec![LevelCount {
                 level: "critical".to_owned(),
                 blobs: 3,
@@ -318,6 +323,10 @@ mod tests {
         assert!(repair_text(&status).contains("no repair is under way"));
         status.whole = true;
         assert!(repair_text(&status).contains("everything is full"));
+        assert!(!repair_text(&status).contains("changed since"));
+        (status.current, status.whole) = (false, false);
+        let text = repair_text(&status);
+        assert!(text.contains("The disks changed since then"), "{text}");
     }
 
     #[test]

@@ -4,12 +4,18 @@ use strongroom_admin_api::{AddZoneRequest, ZoneChanged, ZoneRequest};
 
 use crate::command::{Zone, ZoneAdd};
 use crate::show::escaped;
-use crate::{Admin, CliError, json_text};
+use crate::{Admin, CliError, json_text, zone_drain};
 
 pub(crate) async fn zone(admin: &Admin, flags: &Zone) -> Result<String, CliError> {
     let (changed, text): (_, fn(&ZoneChanged) -> String) = match flags {
         Zone::Add(flags) => (admin.add_zone(&added(flags)?).await?, added_text),
-        Zone::Drain(one) => (admin.drain_zone(&request(&one.zone)).await?, drained_text),
+        Zone::Drain(flags) => (
+            zone_drain::drain(admin, flags).await?,
+            match flags.wait {
+                true => zone_drain::emptied_text,
+                false => drained_text,
+            },
+        ),
         Zone::Keep(one) => (admin.keep_zone(&request(&one.zone)).await?, kept_text),
         Zone::Remove(one) => (admin.remove_zone(&request(&one.zone)).await?, removed_text),
     };
@@ -19,7 +25,7 @@ pub(crate) async fn zone(admin: &Admin, flags: &Zone) -> Result<String, CliError
     })
 }
 
-fn request(zone: &str) -> ZoneRequest {
+pub(crate) fn request(zone: &str) -> ZoneRequest {
     ZoneRequest {
         zone: zone.to_owned(),
     }
