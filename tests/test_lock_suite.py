@@ -285,6 +285,12 @@ def test_every_attack_is_red_where_the_locked_version_can_not_be_read_back(wrong
     assert sum("the locked version is gone" in each.reason for each in report.failed()) > 25, report.lines
 
 
+def test_every_check_of_expiry_is_red_where_no_lock_held_before_and_says_so(wrong):
+    report = run_quietly(wrong(answered=claims_success).endpoint, "expiry", matching="over")
+    assert report.count("ok") == 0 and report.count("FAILED") == 5
+    assert all("was answered with 204, not 403 AccessDenied" in each.reason for each in report.failed()), report.lines
+
+
 def test_what_is_not_implemented_is_red_and_skipped_only_when_that_is_allowed(wrong):
     body = b"<Error><Code>NotImplemented</Code></Error>"
 

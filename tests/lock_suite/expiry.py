@@ -8,12 +8,13 @@ from .suite import BYPASS, CLOCK_SECONDS_MAX, COMPLIANCE, DENIED, GOVERNANCE, de
 
 GROUP = Group("expiry")
 BUCKET = "ending"
+MADE = "versions that end"
 
 
 def ending(s):
     """The versions whose locks end in some seconds, made once."""
-    if "ending" in s.kept:
-        return s.kept["ending"]
+    if MADE in s.kept:
+        return s.kept[MADE]
     bucket, until = s.bucket(BUCKET), s.soon(s.short)
     made = {
         "governance": s.put(bucket, s.key("governance"), GOVERNANCE, until),
@@ -31,7 +32,7 @@ def ending(s):
     extended = made["compliance extended"]
     s.retain(extended, COMPLIANCE, until + s.seconds).expect(200)
     extended.until = until + s.seconds
-    s.kept["ending"] = made
+    s.kept[MADE] = made
     return made
 
 

@@ -99,6 +99,8 @@ class Suite:
         self.leave_a_day = leave_a_day
         self.name = BUCKET_BEGINS + secrets.token_hex(8)
         self.buckets = []
+        # Buckets by their words, and what checks of a kind share.
+        self.named = {}
         self.kept = {}
         self.keys = 0
 
@@ -123,8 +125,8 @@ class Suite:
 
     def bucket(self, name, lock=True):
         """A bucket of this run, made when it is first asked for."""
-        if name in self.kept:
-            return self.kept[name]
+        if name in self.named:
+            return self.named[name]
         bucket = f"{self.name}-{name}"
         if bucket not in self.buckets:
             self.buckets.append(bucket)
@@ -141,7 +143,7 @@ class Suite:
         if listed.xml.find("Version") is not None or listed.xml.find("DeleteMarker") is not None:
             self.buckets.remove(bucket)
             raise Wrong(f"bucket {bucket} is not new: nothing in it is touched")
-        self.kept[name] = bucket
+        self.named[name] = bucket
         return bucket
 
     def key(self, word):
