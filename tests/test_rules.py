@@ -120,7 +120,7 @@ def test_a_conditional_delete_names_what_it_deletes(s3, bucket):
 
 
 # HD04, PR13
-@pytest.mark.parametrize("header", ["x-amz-mfa"])
+@pytest.mark.parametrize("header", ["x-amz-object-lock-event-hold"])
 def test_a_delete_that_asks_for_protection_we_do_not_have_deletes_nothing(server, s3, bucket, header):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     assert ask(server, "DELETE", f"/{bucket}/k", **{header: "1 2"}) == (501, "NotImplemented")

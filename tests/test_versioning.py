@@ -55,13 +55,13 @@ def test_the_state_of_versioning_is_what_was_put_last(s3, bucket):
         assert answer["Status"] == status and "MFADelete" not in answer
 
 
-# VE03, MF05
+# VE03, MF01
 def test_a_wrong_versioning_configuration_changes_nothing(s3, bucket):
     for configuration, answer in (
         ({"Status": "Disabled"}, (400, "MalformedXML")),
         ({"Status": "enabled"}, (400, "MalformedXML")),
         ({}, (400, "IllegalVersioningConfigurationException")),
-        ({"Status": "Enabled", "MFADelete": "Enabled"}, (501, "NotImplemented")),
+        ({"Status": "Enabled", "MFADelete": "Enabled"}, (403, "AccessDenied")),
     ):
         call = refused(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=configuration)
         assert status_and_code(call) == answer

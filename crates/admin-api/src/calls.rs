@@ -182,6 +182,23 @@ calls! {
     /// same moment are left to them.
     POST "/v1/buckets/{bucket}/uploads/abort" => abort_uploads(AbortUploadsRequest) -> Aborted;
 
+    /// A page of the devices for MFA delete, in the order of accounts and serials. Secrets are not shown.
+    GET "/v1/mfa/devices" => mfa_devices(MfaDevicesRequest) -> MfaDevicePage;
+
+    /// Enrolls a device for MFA delete and gives its secret, this once. `InvalidArgument` when the account
+    /// has it, or as many as it may have.
+    ///
+    /// It counts for nothing before `mfa_confirm`.
+    POST "/v1/mfa/enroll" => mfa_enroll(MfaDeviceRequest) -> MfaEnrolled;
+
+    /// Confirms a device by a first code of it, which is used up. `InvalidArgument` with the reason.
+    POST "/v1/mfa/confirm" => mfa_confirm(MfaConfirmRequest) -> MfaChanged;
+
+    /// Forgets a device. `InvalidArgument` when there is none.
+    ///
+    /// Without one an account can not delete versions where MFA delete is on, nor turn that off.
+    POST "/v1/mfa/remove" => mfa_remove(MfaDeviceRequest) -> MfaChanged;
+
     /// Where the shards of an object are, part by part. `NoSuchBucket`, `NoSuchKey`,
     /// `NoSuchVersion`.
     ///

@@ -16,6 +16,7 @@ mod calls;
 mod health;
 mod locks;
 mod metrics;
+mod mfa;
 mod places;
 mod router;
 mod service;

@@ -12,7 +12,8 @@ use strongroom_admin_api::{
     ApiError, BUCKETS_PAGE_DEFAULT, BUCKETS_PAGE_MAX, Bucket, BucketPage, BucketRequest,
     BucketsRequest, ConfirmClockRequest, DiskChanged, DiskInZone, DiskJoined, DiskRequest, Disks,
     ErrorCode, LOCKS_PAGE_DEFAULT, LOCKS_PAGE_MAX, LockClock, LocksPage, LocksRequest,
-    LostPackedPage, LostPackedRequest, LostPage, LostRequest, NoParameters, ObjectPlaces,
+    LostPackedPage, LostPackedRequest, LostPage, LostRequest, MfaChanged, MfaConfirmRequest,
+    MfaDevicePage, MfaDeviceRequest, MfaDevicesRequest, MfaEnrolled, NoParameters, ObjectPlaces,
     PARTS_PAGE_MAX, RepairSetRequest, RepairStatus, ReplaceDiskRequest, Result, ScrubStatus,
     SimulateRequest, Simulated, Status, Topology, UPLOADS_PAGE_DEFAULT, UPLOADS_PAGE_MAX, Upload,
     UploadPage, UploadsRequest, VERIFY_PARTS_MAX, WhereRequest, ZoneChanged, ZoneRequest,
@@ -26,6 +27,7 @@ use strongroom_objects::{
 use strongroom_types::{BucketName, ObjectKey, UploadId, VersionId};
 
 use crate::locks;
+use crate::mfa;
 use crate::places::{rfc3339, wire_part};
 use crate::simulate;
 use crate::status::{DiskOrder, StoreSource, ZoneOrder};
@@ -246,6 +248,22 @@ impl AdminApi for AdminService {
         let before = Timestamp(self.clock.now().0.saturating_sub(older_than));
         let done = self.objects()?.abort_uploads_older(list, before).await;
         done.map(wire_aborted).map_err(refusal)
+    }
+
+    async fn mfa_devices(&self, request: MfaDevicesRequest) -> Result<MfaDevicePage> {
+        mfa::devices(&self.objects()?, request).await
+    }
+
+    async fn mfa_enroll(&self, request: MfaDeviceRequest) -> Result<MfaEnrolled> {
+        mfa::enroll(&self.objects()?, request).await
+    }
+
+    async fn mfa_confirm(&self, request: MfaConfirmRequest) -> Result<MfaChanged> {
+        mfa::confirm(&self.objects()?, request).await
+    }
+
+    async fn mfa_remove(&self, request: MfaDeviceRequest) -> Result<MfaChanged> {
+        mfa::remove(&self.objects()?, request).await
     }
 
     async fn where_is(&self, request: WhereRequest) -> Result<ObjectPlaces> {

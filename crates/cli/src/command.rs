@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::doctor::Doctor;
+use crate::mfa::Mfa;
 use crate::target::Endpoint;
 use crate::top::Top;
 
@@ -44,6 +45,9 @@ pub enum Command {
     /// Locks: what is locked until when, and the clock that locks expire by
     #[command(subcommand)]
     Lock(LockCommand),
+    /// Devices that give the second factor of MFA delete: enroll, confirm, list, remove
+    #[command(subcommand)]
+    Mfa(Mfa),
     /// Read everything and repair what is bad: how far it is, or begin now
     Scrub(Scrub),
     /// Show how redundant what is stored is, how far repair is, and what is lost
@@ -66,6 +70,7 @@ impl Command {
             Self::Uploads(flags) => &flags.connect,
             Self::Where(flags) => &flags.connect,
             Self::Lock(command) => command.connect(),
+            Self::Mfa(flags) => flags.connect(),
             Self::Scrub(flags) => flags.connect(),
             Self::Repair(flags) => flags.connect(),
         }

@@ -24,6 +24,7 @@ mod doctor;
 mod drain;
 mod http_transport;
 mod lock;
+mod mfa;
 mod pinned;
 mod place;
 mod progress;
@@ -118,6 +119,7 @@ pub fn run(command: &Command, target: &Target) -> Result<Answer, CliError> {
             Command::Uploads(flags) => uploads::uploads(&admin, flags).await,
             Command::Where(flags) => place::place(&admin, flags).await,
             Command::Lock(command) => lock::lock(&admin, command).await,
+            Command::Mfa(flags) => mfa::mfa(&admin, flags).await,
             Command::Scrub(flags) => upkeep::scrub(&admin, flags).await,
             Command::Repair(flags) => upkeep::repair(&admin, flags).await,
         };

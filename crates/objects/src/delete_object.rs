@@ -10,8 +10,8 @@ impl Objects {
     /// in a versioned bucket a key without version id gets a delete marker (VE09).
     ///
     /// # Errors
-    /// `NoSuchBucket`, `OperationAborted`, `InvalidArgument` (VE16, OL38), `ObjectLocked` (OL35), and those
-    /// of `if_match`.
+    /// `NoSuchBucket`, `OperationAborted`, `InvalidArgument` (VE16, OL38), `ObjectLocked` (OL35),
+    /// `AccessDenied` (MF02), and those of `if_match`.
     pub async fn delete_object(&self, request: DeleteObject) -> Result<DeleteObjectOutput> {
         let (bucket, _) = self.bucket(&request.bucket).await?;
         let DeleteObject {
@@ -31,9 +31,14 @@ impl Objects {
             version_id,
             if_match,
         }];
-        let now = self.clock.now();
+        let (now, proof) = (self.clock.now(), self.second_factor_of.clone());
         let answers = self
-            .decide(move |reads| decide::delete(reads, &bucket, &keys, bypass, now))
+            .decide(move |reads| {
+                if version_id.is_some() {
+                    decide::demand_for_versions(reads, &bucket, proof.as_ref())?;
+                }
+                decide::delete(reads, &bucket, &keys, bypass, now)
+            })
             .await?;
         let answer = answers.into_iter().next().unwrap_or_else(|| {
             Err(Error::Internal {

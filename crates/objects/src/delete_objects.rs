@@ -26,7 +26,7 @@ impl Objects {
     /// named again.
     ///
     /// # Errors
-    /// `NoSuchBucket`, `InvalidRequest`, `OperationAborted`. Once a group was deleted, what fails
+    /// `NoSuchBucket`, `InvalidRequest`, `OperationAborted`, `AccessDenied` (MF03). Once a group was deleted, what fails
     /// later is the answer of the keys it concerns.
     pub async fn delete_objects(&self, request: DeleteObjects) -> Result<DeleteObjectsOutput> {
         let (bucket, _) = self.bucket(&request.bucket).await?;
@@ -34,13 +34,15 @@ impl Objects {
             let message = format!("at most {DELETE_KEYS_MAX} keys");
             return Err(Error::invalid_request(message));
         }
+        // MF03: one version among them, and the whole request needs the second factor.
+        let names_version = request.keys.iter().any(|key| key.version_id.is_some());
         let mut answers: DeleteObjectsOutput = Vec::with_capacity(request.keys.len());
         let mut is_any_deleted = false;
         for together in waves(groups(request.keys)) {
             let counts: Vec<usize> = together.iter().map(Vec::len).collect();
             let deleted = together
                 .into_iter()
-                .map(|group| self.delete_group(&bucket, group, request.bypass));
+                .map(|group| self.delete_group(&bucket, group, names_version, request.bypass));
             let deleted = join_all(deleted).await;
             is_any_deleted |= deleted.iter().any(Result::is_ok);
             for (count, group) in counts.into_iter().zip(deleted) {
@@ -59,12 +61,19 @@ impl Objects {
         &self,
         bucket: &BucketRef,
         group: Vec<DeleteKey>,
+        names_version: bool,
         bypass: Bypass,
     ) -> Result<DeleteObjectsOutput> {
         let of = group.clone();
         let (bucket_id, now) = (bucket.clone(), self.clock.now());
+        let proof = self.second_factor_of.clone();
         let answers = self
-            .decide(move |reads| decide::delete(reads, &bucket_id, &group, bypass, now))
+            .decide(move |reads| {
+                if names_version {
+                    decide::demand_for_versions(reads, &bucket_id, proof.as_ref())?;
+                }
+                decide::delete(reads, &bucket_id, &group, bypass, now)
+            })
             .await?;
         for (key, answer) in of.into_iter().zip(&answers) {
             let of = ObjectVersion {

@@ -23,6 +23,7 @@ mod listing;
 mod lock;
 mod lock_record;
 mod lock_report;
+mod mfa;
 mod objects;
 mod packing;
 mod read;
@@ -31,6 +32,7 @@ mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;
+pub mod totp;
 
 // One operation, one file.
 mod abort_upload;
@@ -69,7 +71,7 @@ pub use api::*;
 pub use bucket_usage::{BucketUsage, ListBucketUsage, ListBucketUsageOutput};
 pub use commit::BLOB_REWRITES_MAX;
 pub use compaction::Compaction;
-pub use decide::Bypass;
+pub use decide::{Bypass, VersioningChange};
 pub use error::{Condition, Error, Result};
 pub use ingest::INLINE_CONTENT_SIZE_BYTES_MAX;
 pub use list_upload_usage::{AbortedUploads, ListUploadUsage, ListUploadUsageOutput, UploadUsage};
@@ -83,6 +85,10 @@ pub use lock::{
 pub use lock_record::LockCounts;
 pub use lock_report::{LOCKS_PAGE_MAX, LockedCount, LockedPage, LockedUntil};
 pub use lost_packed::{LOST_PACKED_SCAN_MAX, LostContent, LostPackedPage};
+pub use mfa::{
+    EnrolledDevice, MFA_DEVICES_PAGE_MAX, MFA_SERIAL_SIZE_BYTES_MAX, MfaDevice, MfaDevicesPage,
+    MfaSerial, SecondFactor,
+};
 pub use objects::{Objects, Settings};
 pub use packing::{PackCounts, PackLimits, PackTally, Packing};
 pub use records::{BucketConfig, ConfigKind, Versioning};

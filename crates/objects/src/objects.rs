@@ -36,6 +36,8 @@ pub struct Objects {
     /// Whose buckets are reached; everybody's when none.
     pub(crate) acting_for: Option<Owner>,
     pub(crate) lock_counters: Arc<LockCounters>,
+    /// Whose second factor came with the request.
+    pub(crate) second_factor_of: Option<Owner>,
 }
 
 impl Objects {
@@ -56,6 +58,7 @@ impl Objects {
             settings,
             acting_for: None,
             lock_counters: Arc::default(),
+            second_factor_of: None,
         }
     }
 

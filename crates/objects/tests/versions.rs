@@ -146,6 +146,7 @@ async fn a_bucket_with_lock_is_not_suspended_and_may_be_enabled_again() {
         versioning: Versioning::Enabled,
         lock_enabled: true,
         closing: None,
+        mfa_delete: None,
     };
     let lock = move |_: &mut dyn strongroom_meta::Reads| {
         let mut writes = decide::Writes::default();

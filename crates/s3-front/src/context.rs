@@ -38,6 +38,8 @@ pub struct RequestContext {
     pub caller: Caller,
     /// All headers, as they were signed.
     pub headers: HeaderMap,
+    /// Whether nobody on the way could read the request.
+    pub encrypted: bool,
     /// The whole body of all other operations.
     pub content: Bytes,
     /// Set for operations that stream their body.
@@ -63,6 +65,7 @@ impl RequestContext {
         Self {
             caller,
             headers,
+            encrypted: false,
             content: Bytes::new(),
             body,
             error: Mutex::new(None),

@@ -9,10 +9,11 @@ use http::{HeaderMap, StatusCode};
 use crate::auth::QUERY_AUTH_PARAMETERS;
 use crate::error::{FrontError, Result};
 use crate::route::{Operation, is_header_or_signature};
+use crate::second_factor;
 use crate::target::Target;
 
 /// Headers we act on, or that ask for nothing.
-const KNOWN: [&str; 45] = [
+const KNOWN: [&str; 46] = [
     "x-amz-acl",
     "x-amz-bucket-object-lock-enabled",
     // OL03: no longer asked for, and ignored.
@@ -43,6 +44,7 @@ const KNOWN: [&str; 45] = [
     "x-amz-grant-write-acp",
     "x-amz-max-parts",
     "x-amz-metadata-directive",
+    "x-amz-mfa",
     "x-amz-mp-object-size",
     "x-amz-object-attributes",
     "x-amz-object-lock-legal-hold",
@@ -114,6 +116,9 @@ const OF_NEW_VERSIONS: [&str; 6] = [
 /// Asks to pass by locks.
 const OF_REMOVALS: [&str; 1] = ["x-amz-bypass-governance-retention"];
 
+/// Proves that a person asks.
+const OF_SECOND_FACTOR: [&str; 1] = [second_factor::HEADER];
+
 /// Asks for a bucket with locks.
 const OF_NEW_BUCKETS: [&str; 1] = ["x-amz-bucket-object-lock-enabled"];
 
@@ -132,10 +137,15 @@ pub fn refuse_misplaced(operation: Operation, headers: &HeaderMap) -> Result<()>
         O::DeleteObject | O::DeleteObjects | O::PutObjectRetention
     );
     let makes_bucket = operation == O::CreateBucket;
-    let tables: [(bool, &[&'static str]); 3] = [
+    let takes_second_factor = matches!(
+        operation,
+        O::DeleteObject | O::DeleteObjects | O::PutBucketVersioning
+    );
+    let tables: [(bool, &[&'static str]); 4] = [
         (makes_version, &OF_NEW_VERSIONS),
         (passes_locks, &OF_REMOVALS),
         (makes_bucket, &OF_NEW_BUCKETS),
+        (takes_second_factor, &OF_SECOND_FACTOR),
     ];
     let misplaced = tables
         .into_iter()
@@ -244,7 +254,6 @@ mod tests {
             ("x-amz-object-lock-event-hold", "ON"),
             ("x-amz-grant-everything", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
-            ("x-amz-mfa", "1 2"),
             ("x-amz-api-version", "2030-01-01"),
             ("x-amz-if-match-size", "1"),
             ("x-amz-write-offset-bytes", "1"),

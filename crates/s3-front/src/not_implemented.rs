@@ -67,7 +67,6 @@ pub const HEADERS: &[&str] = &[
     "x-amz-copy-source-server-side-encryption-customer-key",
     "x-amz-copy-source-server-side-encryption-customer-key-md5",
     "x-amz-object-lock-event-hold",
-    "x-amz-mfa",
     "x-amz-write-offset-bytes",
     "x-amz-rename-source",
     "x-amz-if-match-last-modified-time",

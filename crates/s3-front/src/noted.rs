@@ -16,6 +16,8 @@ pub(crate) struct Noted {
     pub(crate) admitted: OnceLock<Admitted>,
     /// Known before it is let in, so that what is refused is logged by its name.
     pub(crate) operation: OnceLock<&'static str>,
+    /// Set when the connection is encrypted.
+    pub(crate) encrypted: OnceLock<()>,
 }
 
 impl Noted {

@@ -46,6 +46,7 @@ use crate::ops::post_object::{FormUpload, is_form_upload};
 use crate::parameters;
 use crate::response::{FrontBody, RequestIds, error_response};
 use crate::route::{self, Operation};
+use crate::second_factor::Encrypted;
 use crate::target::{Target, bucket_of_host};
 use crate::website::{self, Site};
 use crate::xml;
@@ -269,6 +270,9 @@ impl Inner {
         raw: RawBody,
         progress: &mut InProgress,
     ) -> Result<Response<FrontBody>> {
+        if head.extensions.get::<Encrypted>().is_some() {
+            let _ = progress.noted.encrypted.set(());
+        }
         let host = host_of(&head)?;
         if let Some(response) = self.website(&head, &host, progress).await? {
             return Ok(response);
@@ -465,6 +469,7 @@ impl Inner {
         let content = plan.read_whole(raw, noted.received.clone()).await?;
         xml::refuse_doctype(&content)?;
         let mut context = RequestContext::new(caller, headers, None);
+        context.encrypted = noted.encrypted.get().is_some();
         context.content = content.clone();
         Ok((operation, Arc::new(context), s3s::Body::from(content)))
     }

@@ -40,7 +40,7 @@ async fn versioned() -> World {
 
 #[tokio::test]
 async fn a_versioning_configuration_is_read_strictly_and_given_back() {
-    // VE01, VE02, VE03, MF05
+    // VE01, VE02, VE03, MF01
     let world = World::with_bucket().await;
     let status = async || {
         let got = send(&world, "GET", "/bucket?versioning").await.expect(200);
@@ -71,8 +71,8 @@ async fn a_versioning_configuration_is_read_strictly_and_given_back() {
         ),
         (
             "<Status>Enabled</Status><MfaDelete>Enabled</MfaDelete>",
-            501,
-            "NotImplemented",
+            403,
+            "AccessDenied",
         ),
     ] {
         let answer = set_versioning(&world, &of(content)).await;

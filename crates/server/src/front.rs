@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Bytes, Incoming};
 use strongroom_admin_server::{Health, HealthAnswer, health_answer};
 use strongroom_base::Random;
-use strongroom_s3_front::{BodyIdleMax, RequestIds};
+use strongroom_s3_front::{BodyIdleMax, Encrypted, RequestIds};
 
 use crate::access_log::AccessLog;
 use crate::app::App;
@@ -85,6 +85,10 @@ impl Front {
         }
         let _in_progress = self.metrics.begin();
         request.extensions_mut().insert(self.body_idle_max);
+        let peer = request.extensions().get::<Peer>();
+        if peer.is_some_and(|peer| peer.tls.is_some()) {
+            request.extensions_mut().insert(Encrypted);
+        }
         match self.app.s3() {
             Some(s3) => s3.call(request).await,
             None => not_open_yet(&ids),

@@ -5,6 +5,7 @@
 mod bucket;
 mod disk;
 mod lock;
+mod mfa;
 mod place;
 mod simulate;
 mod status;
@@ -22,6 +23,10 @@ pub use disk::{
 pub use lock::{
     ConfirmClockRequest, LOCKS_PAGE_DEFAULT, LOCKS_PAGE_MAX, LockClock, LockedVersions, LocksPage,
     LocksRequest,
+};
+pub use mfa::{
+    MFA_PAGE_DEFAULT, MFA_PAGE_MAX, MfaChanged, MfaConfirmRequest, MfaDevice, MfaDevicePage,
+    MfaDeviceRequest, MfaDevicesRequest, MfaEnrolled,
 };
 pub use place::{
     ObjectPlaces, PARTS_PAGE_MAX, PartPlaces, RunPlaces, ShardPlace, ShardRole, ShardState, Stored,

@@ -64,6 +64,7 @@ pub fn create_bucket(
         },
         lock_enabled,
         closing: None,
+        mfa_delete: None,
     };
     writes.put(keys::bucket(id), &state);
     if !tags.is_empty() {

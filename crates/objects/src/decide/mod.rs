@@ -16,6 +16,7 @@ mod conditions;
 mod config;
 mod delete;
 mod lock;
+mod mfa;
 mod pack;
 mod put;
 mod range;
@@ -47,6 +48,10 @@ pub use lock::{
     Bypass, LockChanged, LockTarget, Passage, check_change, check_unlocked, set_legal_hold,
     set_lock_config, set_retention,
 };
+pub use mfa::{
+    CodePurpose, CodeUse, MFA_DEVICES_MAX, SILENCE_NANOS_MAX, SILENCE_NANOS_MIN, WRONG_CODES_FREE,
+    demand_for_versions, enroll_device, remove_device, use_code,
+};
 pub use pack::{
     Holder, NewPack, PackCommit, PackMove, PackMoved, PackedFrom, Releases, bury_empty_pack,
     bury_unused_pack, decode_counters, move_into_pack,
@@ -59,7 +64,7 @@ pub use tagging::set_tags;
 pub use upload::{
     ClosedUpload, PartCommit, abort_upload, close_upload, create_upload, put_part, reopen_upload,
 };
-pub use versions::set_versioning;
+pub use versions::{VersioningChange, set_versioning};
 pub use writes::Writes;
 
 /// How long a closed bucket or upload is believed to have someone working on it. A crash leaves it

@@ -2,8 +2,9 @@
 
 use strongroom_base::Timestamp;
 use strongroom_meta::{Reads, Stamp};
-use strongroom_types::{ObjectKey, VersionId};
+use strongroom_types::{ObjectKey, Owner, VersionId};
 
+use super::mfa::demand;
 use super::{BucketRef, Decided, Halt, Writes, load, writable_bucket};
 use crate::error::Error;
 use crate::records::{
@@ -14,19 +15,39 @@ use crate::records::{
 /// always it.
 pub(super) const HEAD_SCAN: usize = 2;
 
-/// Sets the versioning of a bucket. No version changes by it (VE04, VE33).
+/// What PutBucketVersioning asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VersioningChange {
+    pub versioning: Versioning,
+    /// None leaves it as it is.
+    pub mfa_delete: Option<bool>,
+}
+
+/// Sets the versioning of a bucket. No version changes by it (VE04, VE33). `proof` is whose second
+/// factor came with the request: nothing changes without it where MFA delete is on or is to be (MF01,
+/// MF02).
 ///
 /// # Errors
-/// `NoSuchBucket`, `OperationAborted`, `InvalidRequest` for `Never`, to which nothing leads back, and
+/// `AccessDenied`, `NoSuchBucket`, `OperationAborted`, `InvalidRequest` for `Never`, to which nothing leads back, and
 /// `InvalidBucketState` when the bucket has Object Lock and versioning would be suspended (VE32).
 pub fn set_versioning(
     reads: &mut dyn Reads,
     bucket: &BucketRef,
-    versioning: Versioning,
+    change: VersioningChange,
+    proof: Option<&Owner>,
     now: Timestamp,
 ) -> Decided<()> {
     let mut writes = Writes::default();
     let mut state = writable_bucket(reads, &mut writes, bucket, now)?;
+    if state.mfa_delete == Some(true) || change.mfa_delete == Some(true) {
+        demand(&state, proof)?;
+    }
+    let versioning = change.versioning;
+    // Disabled where it is not on asks for nothing: without a factor it is not even noted.
+    let mfa_delete = change
+        .mfa_delete
+        .filter(|is_on| *is_on || proof.is_some())
+        .or(state.mfa_delete);
     match versioning {
         Versioning::Enabled => {}
         Versioning::Suspended if state.lock_enabled => {
@@ -39,10 +60,11 @@ pub fn set_versioning(
             return Err(Error::invalid_request(message).into());
         }
     }
-    if state.versioning == versioning {
+    if state.versioning == versioning && state.mfa_delete == mfa_delete {
         return Ok((writes.finish(bucket.id, STANDARD), ()));
     }
     state.versioning = versioning;
+    state.mfa_delete = mfa_delete;
     let mut writes = Writes::default();
     writes.put(keys::bucket(bucket.id), &state);
     let name_key = keys::bucket_name(&bucket.name);

@@ -74,6 +74,8 @@ pub struct BucketRecord {
     pub lock_enabled: bool,
     /// DeleteBucket is under way (H13).
     pub closing: Option<Closing>,
+    /// Whether MFA delete is on; none when it was never set (MF01).
+    pub mfa_delete: Option<bool>,
 }
 
 impl RecordFormat for BucketRecord {
@@ -96,7 +98,8 @@ impl RecordFormat for BucketRecord {
             })
             .optional(6, self.closing, |out, closing| {
                 out.u64(closing.token.0).u64(closing.since.0);
-            });
+            })
+            .optional(7, self.mfa_delete, |out, is_on| _ = out.u8(u8::from(is_on)));
         fields.finish()
     }
 
@@ -119,6 +122,11 @@ impl RecordFormat for BucketRecord {
                     token: Stamp(reader.u64()?),
                     since: Timestamp(reader.u64()?),
                 })
+            })?,
+            mfa_delete: fields.nested(7, |reader| match reader.u8()? {
+                0 => Ok(false),
+                1 => Ok(true),
+                _ => Err(RecordError::Invalid("MFA delete")),
             })?,
         };
         fields.finish()?;

@@ -198,6 +198,7 @@ fn records_of_buckets_keep_their_format() {
         versioning,
         lock_enabled: true,
         closing,
+        mfa_delete: None,
     };
     check("bucket_full", &bucket);
     let open = BucketRecord {
@@ -207,6 +208,24 @@ fn records_of_buckets_keep_their_format() {
         ..bucket
     };
     check("bucket_open", &open);
+    let protected = BucketRecord {
+        mfa_delete: Some(true),
+        ..open
+    };
+    check("bucket_mfa_delete", &protected);
+}
+
+#[test]
+fn records_of_devices_keep_their_format() {
+    let device = MfaDeviceRecord {
+        secret: crate::totp::Secret([0x5E; 20]),
+        enrolled: Timestamp(1_700_000_000_000_000_000),
+        confirmed: true,
+        step_used: Some(56_666_666),
+        wrong_codes: 3,
+        silent_until: Timestamp(1_700_000_060_000_000_000),
+    };
+    check("mfa_device", &device);
 }
 
 #[test]

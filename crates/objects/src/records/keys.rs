@@ -5,9 +5,10 @@
 //! the key.
 
 use strongroom_meta::Stamp;
-use strongroom_types::{BucketName, ObjectKey, UploadId};
+use strongroom_types::{BucketName, ObjectKey, Owner, UploadId};
 
 use super::ConfigKind;
+use crate::mfa::MfaSerial;
 
 /// Identity of a bucket: the stamp of its creation, so a re-created name is another bucket (H14).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -42,10 +43,11 @@ mod family {
     pub const PACK: u8 = b'K';
     pub const LOST: u8 = b'X';
     pub const JOB: u8 = b'J';
+    pub const MFA_DEVICE: u8 = b'M';
 }
 
 /// All families, for tools and for tests that dump a store.
-pub const FAMILIES: [(u8, &str); 17] = [
+pub const FAMILIES: [(u8, &str); 18] = [
     (family::BUCKET_NAME, "bucket name"),
     (family::BUCKET, "bucket"),
     (family::CONFIG, "bucket configuration"),
@@ -63,6 +65,7 @@ pub const FAMILIES: [(u8, &str); 17] = [
     (family::PACK, "pack"),
     (family::LOST, "lost"),
     (family::JOB, "job"),
+    (family::MFA_DEVICE, "device"),
 ];
 
 const TERMINATOR: [u8; 2] = [0x00, 0x01];
@@ -231,6 +234,35 @@ pub fn part_page(bucket: BucketId, stamp: Stamp, index: u16) -> Vec<u8> {
         .raw(&stamp.0.to_be_bytes())
         .raw(&index.to_be_bytes())
         .0
+}
+
+/// → [`super::MfaDeviceRecord`].
+#[must_use]
+pub fn mfa_device(owner: &Owner, serial: &MfaSerial) -> Vec<u8> {
+    Key(mfa_devices_of(owner)).raw(serial.as_str().as_bytes()).0
+}
+
+/// Prefix of the devices of an account.
+#[must_use]
+pub fn mfa_devices_of(owner: &Owner) -> Vec<u8> {
+    Key::new(family::MFA_DEVICE).text(owner.as_str()).0
+}
+
+/// Prefix of all devices.
+#[must_use]
+pub fn mfa_devices() -> Vec<u8> {
+    Key::new(family::MFA_DEVICE).0
+}
+
+/// The owner and the serial in a key of [`mfa_device`]: neither has a zero byte.
+#[must_use]
+pub fn mfa_device_of(key: &[u8]) -> Option<(Owner, MfaSerial)> {
+    let rest = key.get(1..)?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    let serial = rest.get(end..)?.strip_prefix(&TERMINATOR)?;
+    let owner = Owner::new(std::str::from_utf8(&rest[..end]).ok()?).ok()?;
+    let serial = MfaSerial::new(std::str::from_utf8(serial).ok()?).ok()?;
+    Some((owner, serial))
 }
 
 /// → [`super::BlobRecord`].

@@ -1,48 +1,59 @@
 //! GetBucketVersioning and PutBucketVersioning.
 
 use http::StatusCode;
-use strongroom_objects::Versioning;
+use strongroom_objects::{Versioning, VersioningChange};
 
 use super::{Answer, Call, document, empty};
 use crate::error::{FrontError, Result};
+use crate::second_factor;
 use crate::xml::{Document, Element, malformed};
 
 const ROOT: &str = "VersioningConfiguration";
 
-/// GetBucketVersioning: empty for a bucket that was never versioned (VE01).
+/// GetBucketVersioning: empty for a bucket that was never versioned (VE01), and with MFA delete if that
+/// was ever set (MF01).
 pub async fn get(call: &Call<'_>) -> Answer {
     let bucket = call.bucket()?;
-    let status = match call.front.objects.bucket_versioning(&bucket).await? {
+    let objects = &call.front.objects;
+    let (versioning, mfa_delete) = objects.bucket_versioning_state(&bucket).await?;
+    let status = match versioning {
         Versioning::Never => None,
         Versioning::Enabled => Some("Enabled"),
         Versioning::Suspended => Some("Suspended"),
     };
-    Ok(document(Document::new(ROOT).optional("Status", status)))
+    let mfa_delete = mfa_delete.map(|is_on| if is_on { "Enabled" } else { "Disabled" });
+    let root = Document::new(ROOT).optional("Status", status);
+    Ok(document(root.optional("MfaDelete", mfa_delete)))
 }
 
 /// PutBucketVersioning.
 pub async fn put(call: &Call<'_>) -> Answer {
     let bucket = call.bucket()?;
-    let versioning = read(call.document(ROOT)?)?;
-    call.front
-        .objects
-        .put_bucket_versioning(&bucket, versioning)
-        .await?;
+    let change = read(call.document(ROOT)?)?;
+    let objects = second_factor::presented(call.front, call.context, &bucket).await?;
+    objects.change_bucket_versioning(&bucket, change).await?;
     Ok(empty(StatusCode::OK))
 }
 
-/// VE03. There is no second factor for deletes yet: asking for one is refused, and saying that there
-/// is none is right (MF05).
-fn read(root: Element) -> Result<Versioning> {
+/// VE03, MF01.
+fn read(root: Element) -> Result<VersioningChange> {
     let mut children = root.into_children()?;
     let status = children.text("Status")?;
-    let second_factor = children.text("MfaDelete")?;
-    children.end()?;
-    match second_factor.as_deref() {
-        None | Some("Disabled") => {}
-        Some("Enabled") => return Err(FrontError::not_implemented("MfaDelete")),
+    let mfa_delete = match children.text("MfaDelete")?.as_deref() {
+        None => None,
+        Some("Enabled") => Some(true),
+        Some("Disabled") => Some(false),
         Some(_) => return Err(malformed()),
-    }
+    };
+    children.end()?;
+    let versioning = read_status(status)?;
+    Ok(VersioningChange {
+        versioning,
+        mfa_delete,
+    })
+}
+
+fn read_status(status: Option<String>) -> Result<Versioning> {
     match status.as_deref() {
         Some("Enabled") => Ok(Versioning::Enabled),
         Some("Suspended") => Ok(Versioning::Suspended),

@@ -17,6 +17,7 @@ use crate::digests;
 use crate::error::{FrontError, Result};
 use crate::front::S3Front;
 use crate::lock_headers::bypass;
+use crate::second_factor;
 
 /// DeleteObject.
 pub async fn one(
@@ -31,7 +32,8 @@ pub async fn one(
         if_match: if_match(context),
         bypass: bypass(context)?,
     };
-    let deleted = front.objects.delete_object(request).await?;
+    let objects = second_factor::presented(front, context, &request.bucket).await?;
+    let deleted = objects.delete_object(request).await?;
     Ok(S3Response::new(DeleteObjectOutput {
         delete_marker: deleted.delete_marker.then_some(true),
         version_id: deleted.version_id.map(|id| id.to_string()),
@@ -58,7 +60,8 @@ pub async fn many(
         keys: keys.iter().flatten().cloned().collect(),
         bypass: bypass(context)?,
     };
-    let mut answers = front.objects.delete_objects(request).await?.into_iter();
+    let objects = second_factor::presented(front, context, &request.bucket).await?;
+    let mut answers = objects.delete_objects(request).await?.into_iter();
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     for (identifier, key) in named.iter().zip(keys) {
         let answer = match key {
