@@ -27,7 +27,8 @@ impl Committer {
         let Some(lock_clock) = &mut self.lock_clock else {
             return 0;
         };
-        let was_held = lock_clock.last().is_held;
+        // As it was told, and not as it was: a decision may have looked before.
+        let was_held = self.state.lock_time().is_some_and(|told| told.is_held);
         let time = lock_clock.look(now, passed);
         self.state.note_lock_time(lock_clock.last());
         if lock_clock.last().is_held && !was_held {
@@ -47,13 +48,6 @@ impl Committer {
             // Every batch of a commit has a mark: without one there is nothing that could be locked.
             let mark = Some(Timestamp(log.marks().1)).filter(|mark| mark.0 > 0);
             let clock = LockClock::new(mark, now, passed);
-            if clock.last().is_held {
-                tracing::error!(
-                    clock = %now.0, locks_expire_by = %clock.last().time.0,
-                    "the clock is far ahead of the last start: locks do not expire by it until it \
-                     is confirmed (strongroom lock confirm-clock)"
-                );
-            }
             self.lock_clock = Some(clock);
         }
         self.look_at_lock_clock();
@@ -75,6 +69,14 @@ impl Committer {
         let (Some(log), Some(lock_clock)) = (&mut self.log, &mut self.lock_clock) else {
             return Err(ChangeError::Refused(self.refused.clone()));
         };
+        let behind = lock_clock.look(now, passed).0.saturating_sub(now.0);
+        if behind > CONFIRM_APART_NANOS_MAX {
+            let behind = behind / NANOS_PER_SECOND;
+            return Err(ChangeError::Refused(format!(
+                "the server's clock is {behind} s behind the time that locks expire by, which never goes \
+                 back: there is nothing to confirm"
+            )));
+        }
         lock_clock.confirm(now, passed);
         let time = lock_clock.last();
         self.state.note_lock_time(time);

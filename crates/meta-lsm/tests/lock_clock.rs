@@ -112,8 +112,14 @@ async fn a_clock_that_jumps_ends_no_lock_neither_running_nor_after_a_restart() {
     let meta = start(root.path(), &clock);
     assert_eq!(commit(&meta).await, START + 60 * SECOND);
     assert!(!meta.lock_time().unwrap().is_held);
-    clock.jump(START);
+    clock.jump(START - 60 * SECOND);
     assert_eq!(commit(&meta).await, START + 60 * SECOND);
+    let behind = meta.confirm_clock(Timestamp(START - 60 * SECOND));
+    let why = behind.unwrap_err().to_string();
+    assert!(
+        why.contains("120 s behind the time that locks expire by"),
+        "{why}"
+    );
 }
 
 #[tokio::test]

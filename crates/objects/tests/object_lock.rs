@@ -617,6 +617,48 @@ async fn a_retention_that_is_over_is_refused() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_lock_that_is_over_by_the_lock_clock_alone_is_refused_and_not_taken_for_one() {
+    // OL14, OL43
+    let world = locked_bucket().await;
+    put(&world, "k", b"x", Lock::default()).await.unwrap();
+    world.clock.advance(Duration::from_secs(2 * DAY));
+    let later = retained(LockMode::Governance, now() + 3 * DAY);
+    retain(&world, None, later, UNASKED).await.unwrap();
+    world.clock.set(common::START);
+    let is_refused = |result: Result<()>| matches!(result, Err(Error::InvalidArgument { .. }));
+    let asked = lock(LockMode::Compliance);
+    assert!(is_refused(put(&world, "new", b"x", asked).await.map(drop)));
+    let copied = world.objects.copy_object(copy_to("new", asked)).await;
+    assert!(is_refused(copied.map(drop)));
+    let upload = CreateUpload {
+        bucket: bucket("bucket"),
+        key: key("new"),
+        headers: ObjectHeaders::default(),
+        metadata: UserMetadata::default(),
+        tags: Tags::default(),
+        checksum_algorithm: None,
+        checksum_type: None,
+        lock: asked,
+    };
+    assert!(is_refused(
+        world.objects.create_upload(upload).await.map(drop)
+    ));
+    assert!(is_refused(
+        retain(&world, None, asked.retention, GRANTED).await
+    ));
+    let beyond = Lock {
+        retention: retained(LockMode::Compliance, now() + 2 * DAY + 1),
+        legal_hold: None,
+    };
+    let id = put(&world, "k", b"y", beyond).await.unwrap();
+    assert_eq!(
+        delete(&world, id, UNASKED).await,
+        locked(LockedBy::Compliance)
+    );
+    world.check().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_legal_hold_is_of_its_own_and_is_remembered_when_off() {
     // OL27, OL28, OL29
     let world = locked_bucket().await;

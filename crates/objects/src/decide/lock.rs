@@ -100,6 +100,21 @@ pub(super) fn check_bypass_named(state: &BucketRecord, bypass: Bypass) -> Result
     ))
 }
 
+/// OL14 by the lock clock: where the clock is behind it, a lock that is over by it would be acknowledged
+/// and hold nothing (OL43). What is over by the clock too was looked at before the content came.
+pub(super) fn check_not_over(
+    reads: &mut dyn Reads,
+    asked: Option<Retention>,
+    now: Timestamp,
+) -> Result<()> {
+    match asked {
+        Some(retention) if retention.holds(now) && !retention.holds(reads.lock_clock()) => {
+            Err(Error::retain_until_in_past())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The lock of a new version: what was asked for, or what the bucket says (OL07, OL09, OL18).
 pub(super) fn lock_of_new(
     reads: &mut dyn Reads,
@@ -196,6 +211,7 @@ pub fn set_retention(
     if retention.as_ref().is_some_and(is_over) {
         return Err(Error::retain_until_in_past().into());
     }
+    check_not_over(reads, retention, target.now)?;
     let at = reads.lock_clock();
     change_lock(reads, target, |lock| {
         let passage = check_change(lock.retention, retention, at, bypass)?;

@@ -7,7 +7,7 @@ use strongroom_meta::{Reads, Stamp};
 use strongroom_types::{Checksum, ETag, ObjectKey, VersionId};
 
 use super::bury::remove_version;
-use super::lock::{Bypass, lock_of_new};
+use super::lock::{Bypass, check_not_over, lock_of_new};
 use super::{
     BucketRef, Decided, Halt, Writes, check_write, load, writable_bucket, written_version_id,
 };
@@ -132,6 +132,7 @@ pub fn put(reads: &mut dyn Reads, commit: &PutCommit) -> Decided<PutDone> {
     let head: Option<HeadRecord> = load(reads, &keys::head(commit.bucket.id, &commit.key))?;
     check_write(&commit.conditions, current_etag(head.as_ref()))?;
     let lock = lock_of_new(reads, commit.bucket.id, &state, commit.lock, commit.now)?;
+    check_not_over(reads, commit.lock.retention, commit.now)?;
 
     let content = &commit.content;
     let object = ObjectRecord {

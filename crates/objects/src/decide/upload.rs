@@ -6,7 +6,7 @@ use strongroom_meta::{Reads, Stamp};
 use strongroom_types::{Checksum, ObjectKey, UploadId};
 
 use super::bury::{bury_blob, bury_parts};
-use super::lock::check_has_locks;
+use super::lock::{check_has_locks, check_not_over};
 use super::put::current_object;
 use super::{
     BucketRef, Completed, Decided, Halt, NewContent, StoredPart, Writes, bucket_state, is_believed,
@@ -31,8 +31,9 @@ pub fn create_upload(
 ) -> Decided<()> {
     let mut writes = Writes::default();
     let state = writable_bucket(reads, &mut writes, bucket, record.initiated)?;
-    if record.lock.is_some() {
+    if let Some(lock) = record.lock {
         check_has_locks(&state)?;
+        check_not_over(reads, lock.retention, record.initiated)?;
     }
     let upload_key = keys::upload(bucket.id, key, id);
     if reads.get(&upload_key)?.is_some() {
