@@ -287,6 +287,26 @@ pub async fn sweep_all(objects: &Objects) -> Result<()> {
     objects.mark_scan().await.map(drop)
 }
 
+/// Packs what is inline, in packs of a few contents and commits of one or two, writes sparse packs anew, and
+/// gives back the log that nothing keeps. Gives how many contents moved.
+pub async fn pack_all(objects: &Objects) -> Result<u64> {
+    let limits = PackLimits {
+        content_bytes_max: 20_000,
+        content_count_max: 4,
+        moves_max: 2,
+    };
+    let through = objects.log_extent().await?.newest;
+    let mut packing = Packing::new(through, limits);
+    while objects.pack_step(&mut packing).await? {}
+    let mut compaction = Compaction::default();
+    while objects.compact_step(&mut compaction, &limits).await? {}
+    match objects.trim_log(packing.trimmable()).await {
+        // Something is inline below by now: later.
+        Ok(_) | Err(Error::Unavailable { .. }) => Ok(packing.tally.contents),
+        Err(error) => Err(error),
+    }
+}
+
 /// One client: its own keys, a fixed order of requests.
 pub struct Client {
     pub number: u64,

@@ -10,7 +10,7 @@ mod check;
 mod client;
 mod ledger;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ use strongroom_sim::{
 };
 
 use crate::check::{Checker, Tally};
-use crate::client::{Client, make_bucket, sweep_all};
+use crate::client::{Client, make_bucket, pack_all, sweep_all};
 use crate::ledger::Told;
 
 const READY_LIMIT: Duration = Duration::from_secs(20);
 const CLIENT_COUNT: u64 = 4;
-/// Between two sweeps: a few of them fit beside one round of the clients.
-const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
+/// Between two rounds of upkeep: a few of them fit beside one round of the clients.
+const UPKEEP_INTERVAL: Duration = Duration::from_millis(20);
 /// When the workload begins: some day.
 const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
 
@@ -54,28 +54,38 @@ async fn clients(world: &SimWorld, engine: &Engine, clock: &Arc<ManualClock>, ro
     };
     let running: Vec<_> = (0..CLIENT_COUNT).map(run).collect();
     let is_done = Arc::new(AtomicBool::new(false));
-    let sweeping = tasks::spawn(sweeps(engine.objects.clone(), Arc::clone(&is_done)));
+    let upkeep = tasks::spawn(upkeep(engine.objects.clone(), Arc::clone(&is_done)));
     for client in running {
         client.await.unwrap();
     }
     is_done.store(true, Ordering::SeqCst);
-    sweeping.await.unwrap();
+    upkeep.await.unwrap();
 }
 
-/// Sweeps beside the clients until they are done, and then once more.
-async fn sweeps(objects: Objects, is_done: Arc<AtomicBool>) {
+/// Sweeps, packs and repairs beside the clients until they are done, and then once more.
+async fn upkeep(objects: Objects, is_done: Arc<AtomicBool>) {
     loop {
         let is_last = is_done.load(Ordering::SeqCst);
-        match sweep_all(&objects).await {
-            Ok(()) | Err(Error::Unavailable { .. }) => {}
-            Err(error) => panic!("sweep: {error}"),
+        let swept = sweep_all(&objects).await;
+        let packed = pack_all(&objects).await.map(|contents| {
+            PACKED.fetch_add(contents, Ordering::Relaxed);
+        });
+        let respread = objects.respread_once(100).await.map(drop);
+        for (what, done) in [("sweep", swept), ("pack", packed), ("respread", respread)] {
+            match done {
+                Ok(()) | Err(Error::Unavailable { .. }) => {}
+                Err(error) => panic!("{what}: {error}"),
+            }
         }
         if is_last {
             return;
         }
-        tasks::sleep(SWEEP_INTERVAL).await;
+        tasks::sleep(UPKEEP_INTERVAL).await;
     }
 }
+
+/// Contents packed in the workloads of this process.
+static PACKED: AtomicU64 = AtomicU64::new(0);
 
 async fn workload(topology: Topology, story: Story, seed: u64) -> Trace {
     let world = SimWorld::new(seed);
@@ -152,6 +162,7 @@ fn run_seed(topology: Topology, story: Story, limit: u64, seed: u64) -> [u64; 4]
         .build()
         .unwrap();
     let trace = runtime.block_on(workload(topology, story, seed));
+    assert!(PACKED.load(Ordering::Relaxed) > 0, "something is packed");
     let checker = Checker::new(topology, READY_LIMIT);
     let report = sweep(&trace, limit, |point| {
         runtime.block_on(checker.check(point))
@@ -162,7 +173,7 @@ fn run_seed(topology: Topology, story: Story, limit: u64, seed: u64) -> [u64; 4]
         torn,
         resurrected,
     } = &checker.tally;
-    let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+    let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
     println!(
         "{topology} {story:?} seed {seed}: events {}, crash points {}, recoveries {}, \
          lost acknowledgements {}, torn objects {}, resurrected deletes {}",
