@@ -497,13 +497,7 @@ async fn putting_what_is_so_anyway_succeeds_and_all_else_is_not_implemented() {
 async fn what_protects_is_never_accepted_and_ignored() {
     // PR13
     let world = World::with_bucket().await;
-    for query in [
-        "policy",
-        "lifecycle",
-        "replication",
-        "encryption",
-        "object-lock",
-    ] {
+    for query in ["policy", "lifecycle", "replication", "encryption"] {
         let answer = world
             .send(put(&format!("/bucket?{query}"), "<A/>").signed())
             .await;

@@ -296,7 +296,7 @@ async fn attack_17_a_form_the_policy_does_not_allow_is_refused() {
         Form::new("user/k").field("x-amz-meta-colour", "blue"),
         Form::new("user/k").field("Content-Type", "text/html"),
         Form::new("user/k").field("tagging", "<Tagging/>"),
-        Form::new("user/k").field("x-amz-object-lock-mode", "COMPLIANCE"),
+        Form::new("user/k").field("x-amz-object-lock-event-hold", "ON"),
         Form::new("user/k").field("submit", "go"),
         // A field that is not what the condition says, or is not there.
         Form::new("user/k").condition(r#"["eq", "$acl", "private"]"#),
@@ -409,7 +409,7 @@ async fn what_a_form_asks_for_is_held_to_the_rules_of_a_put() {
     .await;
     for (name, value) in [
         ("x-amz-server-side-encryption", "AES256"),
-        ("x-amz-object-lock-mode", "COMPLIANCE"),
+        ("x-amz-object-lock-event-hold", "ON"),
         ("x-amz-storage-class", "GLACIER"),
     ] {
         refused(

@@ -57,6 +57,12 @@ pub fn document(subresource: &str) -> &'static str {
              <IgnorePublicAcls>true</IgnorePublicAcls><BlockPublicPolicy>true</BlockPublicPolicy>\
              <RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>"
         }
+        "object-lock" => {
+            "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>\
+             </ObjectLockConfiguration>"
+        }
+        "retention" => "<Retention/>",
+        "legal-hold" => "<LegalHold><Status>OFF</Status></LegalHold>",
         "abac" => "<AbacStatus><Status>Disabled</Status></AbacStatus>",
         name => panic!("{name} is a new configuration: say here what is put"),
     }
