@@ -98,9 +98,22 @@ pub fn test(size: Size) -> Result<()> {
         count.figures.extend(reliability::figures(&lines));
         Ok(())
     })?;
+    signatures(&python, size)?;
+    conformance::run(&[])?;
+    reliability::keep(&count.figures)?;
+    // Who asked for smaller tests has fewer.
+    if std::env::var_os("STRONGROOM_TEST_SCALE").is_none() {
+        reliability::demand_crash_points(&count.figures)?;
+    }
+    println!("tests passed {}, skipped {}", count.passed, count.skipped);
+    Ok(())
+}
+
+/// Signatures against the SDK's own signer.
+fn signatures(python: &str, size: Size) -> Result<()> {
     if root().join("tests/sigv4/run.py").exists() {
         job("signatures", || {
-            let mut run = command(&[&python, "tests/sigv4/run.py"]);
+            let mut run = command(&[python, "tests/sigv4/run.py"]);
             must(
                 "tests/sigv4/run.py",
                 with_scale(&mut run, size),
@@ -109,13 +122,6 @@ pub fn test(size: Size) -> Result<()> {
             .map(drop)
         })?;
     }
-    conformance::run(&[])?;
-    reliability::keep(&count.figures)?;
-    // Who asked for smaller tests has fewer.
-    if std::env::var_os("STRONGROOM_TEST_SCALE").is_none() {
-        reliability::demand_crash_points(&count.figures)?;
-    }
-    println!("tests passed {}, skipped {}", count.passed, count.skipped);
     Ok(())
 }
 

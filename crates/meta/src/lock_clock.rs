@@ -2,9 +2,9 @@
 //!
 //! A wrong clock must end no lock. So locks do not expire by the clock but by a mark that is durable,
 //! never goes back, and goes ahead of what it was at the start by no more than the time that passed
-//! since, and one step of [`LOCK_CLOCK_STEP_MAX_NANOS`] for the time the store was stopped. A clock that
-//! says more is not believed: expiry is *held*, and time goes on by what passes, until an operator
-//! confirms the clock. A lock lasts longer by that, and never shorter.
+//! since, and one step of [`LOCK_CLOCK_STEP_MAX_NANOS`], for the time the store was stopped and for what a
+//! time service corrects. A clock that says more is not believed: expiry is *held*, and time goes on by
+//! what passes, until an operator confirms the clock. A lock is shorter by that step at most.
 //!
 //! Invariants
 //! - What [`LockClock::look`] gives never goes back, and is never below the mark it began with.
