@@ -7,11 +7,12 @@ use std::time::Duration;
 use common::{World, bucket, content, key, put_request};
 use futures::TryStreamExt;
 use strongroom_objects::{
-    AbortUpload, Bypass, CompleteUpload, CompletedPart, ConfigKind, CopyObject, CreateBucket,
-    CreateUpload, DefaultRetention, DeleteKey, DeleteObject, DeleteObjectOutput, DeleteObjects,
-    ETagMatch, Error, GetObject, LegalHold, Lock, LockMode, LockedBy, LockedUntil,
-    MetadataDirective, ObjectHeaders, ObjectVersion, ReadConditions, Result, Retention,
-    RetentionPeriod, TaggingDirective, Tags, UploadPart, UserMetadata, Versioning, WriteConditions,
+    AbortUpload, Bypass, Compaction, CompleteUpload, CompletedPart, ConfigKind, CopyObject,
+    CreateBucket, CreateUpload, DefaultRetention, DeleteKey, DeleteObject, DeleteObjectOutput,
+    DeleteObjects, ETagMatch, Error, GetObject, LegalHold, Lock, LockMode, LockedBy, LockedUntil,
+    MetadataDirective, ObjectHeaders, ObjectVersion, PackLimits, Packing, ReadConditions, Result,
+    Retention, RetentionPeriod, SweepLimits, TaggingDirective, Tags, UploadPart, UserMetadata,
+    Versioning, WriteConditions,
 };
 use strongroom_types::{Owner, PartNumber, VersionId};
 
@@ -801,4 +802,60 @@ async fn the_report_counts_what_is_in_force_in_pages() {
     world.clock.advance(Duration::from_secs(2 * DAY));
     let page = world.objects.locked_page(&name, None, 100).await.unwrap();
     assert_eq!(page.locked.len(), 1, "what is over is not counted");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn background_work_leaves_locked_versions_as_they_are() {
+    // OL39: sweep, mark scan, packing, compaction and re-spread move and free bytes; none of a lock's.
+    let world = locked_bucket().await;
+    let mut kept = Vec::new();
+    for size in common::sizes() {
+        for asked in [lock(LockMode::Governance), lock(LockMode::Compliance), HELD] {
+            let id = put(&world, "k", &size, asked).await.unwrap();
+            kept.push((id, size.clone(), asked));
+            let free = put(&world, "k", &size, Lock::default()).await.unwrap();
+            delete(&world, free, UNASKED).await.unwrap();
+        }
+    }
+    multipart(&world, "k", lock(LockMode::Compliance)).await;
+    let limits = PackLimits {
+        content_bytes_max: 1000,
+        content_count_max: 3,
+        moves_max: 2,
+    };
+    for _ in 0..3 {
+        for (id, ..) in &kept {
+            assert!(delete(&world, *id, UNASKED).await.is_err());
+        }
+        let objects = &world.objects;
+        let through = objects.log_extent().await.unwrap().newest;
+        let mut packing = Packing::new(through, limits);
+        while objects.pack_step(&mut packing).await.unwrap() {}
+        let mut compaction = Compaction::default();
+        while objects
+            .compact_step(&mut compaction, &limits)
+            .await
+            .unwrap()
+        {}
+        objects.respread_once(100).await.unwrap();
+        let at_once = SweepLimits {
+            hold_back: Duration::ZERO,
+            bytes_max: u64::MAX,
+            pressed: true,
+        };
+        let mut after = None;
+        loop {
+            after = objects.sweep_page(&at_once, after, 10).await.unwrap().last;
+            if after.is_none() {
+                break;
+            }
+        }
+        objects.mark_scan().await.unwrap();
+        for (id, bytes, asked) in &kept {
+            assert_eq!(bytes_of(&world, *id).await, *bytes);
+            assert_eq!(shown(&world, "k", *id).await, Some(*asked));
+        }
+    }
+    assert_eq!(bytes_of(&world, None).await, b"of a part");
+    world.check().await;
 }

@@ -17,7 +17,7 @@ pub fn bucket() -> BucketName {
     BucketName::new("replay").unwrap()
 }
 
-/// A bucket that keeps versions. Its keys are in the ledger beside those of the other, each with all
+/// A bucket with Object Lock, which keeps versions. Its keys are in the ledger beside those of the other, each with all
 /// its versions as one state, newest first.
 fn versions_bucket() -> BucketName {
     BucketName::new("replay-versions").unwrap()
@@ -28,6 +28,9 @@ const VERSIONED: &str = "v/";
 
 /// Stands for a delete marker in a state.
 const MARKER: Piece = Piece { id: 0, size: 7 };
+
+/// Stands behind a version that a legal hold locks.
+const HELD: Piece = Piece { id: 1, size: 5 };
 
 fn bucket_of(key: &str) -> BucketName {
     match key.starts_with(VERSIONED) {
@@ -53,31 +56,36 @@ fn content_of(bytes: Bytes) -> Content {
 
 /// Makes the buckets; the one without versions last, so that the other is there with it.
 pub async fn make_bucket(objects: &Objects) -> Result<()> {
-    let make = |bucket: BucketName| {
+    let make = |bucket: BucketName, lock_enabled: bool| {
         objects.create_bucket(CreateBucket {
-            lock_enabled: false,
+            lock_enabled,
             bucket,
             owner: Owner::new("replay").unwrap(),
             tags: Default::default(),
         })
     };
-    match make(versions_bucket()).await {
+    match make(versions_bucket(), true).await {
         Ok(()) | Err(Error::BucketAlreadyOwnedByYou) => {}
         Err(error) => return Err(error),
     }
-    objects
-        .put_bucket_versioning(&versions_bucket(), Versioning::Enabled)
-        .await?;
-    make(bucket()).await
+    make(bucket(), false).await
 }
 
 pub async fn put(objects: &Objects, key: &str, piece: Piece) -> Result<()> {
-    put_version(objects, key, piece).await.map(drop)
+    put_version(objects, key, piece, false).await.map(drop)
 }
 
-async fn put_version(objects: &Objects, key: &str, piece: Piece) -> Result<Option<VersionId>> {
+async fn put_version(
+    objects: &Objects,
+    key: &str,
+    piece: Piece,
+    is_held: bool,
+) -> Result<Option<VersionId>> {
     let request = PutObject {
-        lock: Default::default(),
+        lock: Lock {
+            retention: None,
+            legal_hold: is_held.then_some(LegalHold::On),
+        },
         bucket: bucket_of(key),
         key: object_key(key),
         content: content_of(piece.bytes()),
@@ -115,6 +123,33 @@ pub async fn get(objects: &Objects, key: &str) -> Result<Option<(Vec<u8>, String
     get_version(objects, key, None).await
 }
 
+/// Puts a legal hold on a version, or takes it away.
+async fn hold(
+    objects: &Objects,
+    key: &str,
+    version_id: VersionId,
+    is_held: bool,
+) -> Result<Option<VersionId>> {
+    let of = ObjectVersion {
+        bucket: bucket_of(key),
+        key: object_key(key),
+        version_id: Some(version_id),
+    };
+    let hold = match is_held {
+        true => LegalHold::On,
+        false => LegalHold::Off,
+    };
+    objects.put_object_legal_hold(of, hold).await?;
+    Ok(Some(version_id))
+}
+
+async fn is_held(objects: &Objects, key: &str, version_id: VersionId) -> Result<bool> {
+    let mut request = GetObject::new(bucket_of(key), object_key(key));
+    request.version_id = Some(version_id);
+    let lock = objects.head_object(request).await?.info.lock;
+    Ok(lock.unwrap_or_default().legal_hold == Some(LegalHold::On))
+}
+
 async fn get_versions(objects: &Objects, key: &str) -> Result<Option<(Vec<u8>, String)>> {
     let all = list_versions(objects, key).await?;
     let (mut bytes, mut etags) = (Vec::new(), String::new());
@@ -128,6 +163,10 @@ async fn get_versions(objects: &Objects, key: &str) -> Result<Option<(Vec<u8>, S
         let (content, etag) = found.ok_or(Error::NoSuchVersion)?;
         bytes.extend(content);
         etags.push_str(&etag);
+        if is_held(objects, key, version.version_id).await? {
+            bytes.extend_from_slice(&HELD.bytes());
+            etags.push_str("held");
+        }
     }
     Ok((!etags.is_empty()).then_some((bytes, etags)))
 }
@@ -187,7 +226,15 @@ pub async fn list(objects: &Objects) -> Result<Vec<(String, u64, String)>> {
     let mut found = list_objects(objects).await?;
     for version in list_versions(objects, VERSIONED).await? {
         let (size, etag) = match &version.object {
-            Some(object) => (object.size, object.etag.quoted()),
+            Some(object) => {
+                let key = version.key.as_str();
+                let (mut size, mut etag) = (object.size, object.etag.quoted());
+                if is_held(objects, key, version.version_id).await? {
+                    size += HELD.size as u64;
+                    etag.push_str("held");
+                }
+                (size, etag)
+            }
             None => (MARKER.size as u64, "marker".to_owned()),
         };
         match found.last_mut() {
@@ -319,7 +366,53 @@ pub struct Client {
     /// Names the keys that keep versions: what they have is known to this client from its answers.
     generation: String,
     /// Of each of them the versions, newest first.
-    versions: BTreeMap<String, Vec<(VersionId, Piece)>>,
+    versions: BTreeMap<String, Vec<Kept>>,
+}
+
+/// A version as a client knows it.
+#[derive(Clone, Copy)]
+struct Kept {
+    id: VersionId,
+    piece: Piece,
+    is_held: bool,
+}
+
+impl Kept {
+    fn pieces(&self) -> impl Iterator<Item = Piece> + use<> {
+        std::iter::once(self.piece).chain(self.is_held.then_some(HELD))
+    }
+}
+
+/// What is done with the versions of a key.
+#[derive(Clone, Copy)]
+enum Change {
+    /// A version, or a marker; locked at once.
+    Add(Piece, bool),
+    Hold(usize, bool),
+    Remove(usize),
+    /// Is refused.
+    RemoveHeld(usize),
+}
+
+impl Change {
+    /// What there is then, newest first. A new version has no id yet.
+    fn after(self, before: &[Kept]) -> Vec<Kept> {
+        let mut after = before.to_vec();
+        match self {
+            Self::Add(piece, is_held) => after.insert(
+                0,
+                Kept {
+                    id: VersionId::Null,
+                    piece,
+                    is_held,
+                },
+            ),
+            Self::Hold(index, is_held) => after[index].is_held = is_held,
+            Self::Remove(index) => _ = after.remove(index),
+            Self::RemoveHeld(_) => {}
+        }
+        after
+    }
 }
 
 /// Keys per client: few, so that they are overwritten and deleted.
@@ -421,40 +514,59 @@ impl Client {
         self.end(key, result.map(drop));
     }
 
-    /// Adds a version or a delete marker to a key that keeps them, or removes one for good.
+    /// Adds a version or a delete marker to a key that keeps them, locks one or unlocks it, or removes one
+    /// for good that is not locked.
     async fn change_versions(&mut self) {
         let (client, generation) = (self.number, &self.generation);
         let key = format!("{VERSIONED}client-{client}/{generation}/{}", self.below(2));
-        let mut versions = self.versions.remove(&key).unwrap_or_default();
-        let choice = self.below(6);
-        let added = match choice {
-            0 | 1 => Some(self.small()),
-            2 => Some(self.large()),
-            3 => Some(MARKER),
-            _ if versions.is_empty() => Some(self.small()),
-            _ => None,
+        let before = self.versions.remove(&key).unwrap_or_default();
+        let change = self.draw_change(&before);
+        let after = change.after(&before);
+        let pieces: Vec<Piece> = after.iter().flat_map(Kept::pieces).collect();
+        self.begin(&key, (!pieces.is_empty()).then_some(pieces));
+        let objects = &self.objects;
+        let result = match change {
+            Change::Add(MARKER, _) => delete(objects, &key, None).await,
+            Change::Add(piece, is_held) => put_version(objects, &key, piece, is_held).await,
+            Change::Hold(index, is_held) => hold(objects, &key, before[index].id, is_held).await,
+            Change::Remove(index) => delete(objects, &key, Some(before[index].id)).await,
+            Change::RemoveHeld(index) => {
+                match delete(objects, &key, Some(before[index].id)).await {
+                    Err(Error::ObjectLocked { .. }) => Ok(None),
+                    Ok(_) => panic!("{key}: a held version went"),
+                    Err(error) => Err(error),
+                }
+            }
         };
-        let removed = added.is_none().then(|| {
-            let index = self.below(versions.len() as u64) as usize;
-            versions.remove(index).0
-        });
-        let pieces = added
-            .into_iter()
-            .chain(versions.iter().map(|(_, piece)| *piece));
-        let after: Vec<Piece> = pieces.collect();
-        self.begin(&key, (!after.is_empty()).then_some(after));
-        let result = match added {
-            None | Some(MARKER) => delete(&self.objects, &key, removed).await,
-            Some(piece) => put_version(&self.objects, &key, piece).await,
-        };
-        match (&result, added) {
-            (Ok(id), Some(piece)) => versions.insert(0, (id.expect("an id is shown"), piece)),
-            (Ok(_), None) => {}
+        let mut after = after;
+        match (&result, change) {
+            (Ok(id), Change::Add(..)) => after[0].id = id.expect("an id is shown"),
+            (Ok(_), _) => {}
             // What the key has is not known any more.
             (Err(_), _) => self.generation.push('+'),
         }
-        self.versions.insert(key.clone(), versions);
+        self.versions.insert(key.clone(), after);
         self.end(key, result.map(drop));
+    }
+
+    fn draw_change(&mut self, versions: &[Kept]) -> Change {
+        let choice = self.below(8);
+        let is_held = choice == 1;
+        let index = match versions.len() {
+            0 => None,
+            count => Some(self.below(count as u64) as usize),
+        };
+        match (choice, index) {
+            (0 | 1, _) => Change::Add(self.small(), is_held),
+            (2, _) => Change::Add(self.large(), is_held),
+            (3, _) => Change::Add(MARKER, false),
+            (4 | 5, Some(index)) if versions[index].piece != MARKER => {
+                Change::Hold(index, !versions[index].is_held)
+            }
+            (_, Some(index)) if versions[index].is_held => Change::RemoveHeld(index),
+            (_, Some(index)) => Change::Remove(index),
+            (_, None) => Change::Add(self.small(), false),
+        }
     }
 
     /// Opens an upload, sends its parts, one of them twice, then completes it, aborts it or leaves it.
