@@ -94,7 +94,6 @@ def test_a_presigned_link_that_has_expired_or_was_changed_is_refused(server, s3,
     [
         ("put_bucket_lifecycle_configuration", {"LifecycleConfiguration": {"Rules": [
             {"ID": "a", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}]}}),
-        ("put_object_lock_configuration", {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"}}),
         ("put_bucket_encryption", {"ServerSideEncryptionConfiguration": {"Rules": [
             {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}}),
         ("put_bucket_policy", {"Policy": "{}"}),
