@@ -4,7 +4,8 @@
 //! undecodable. The scrubber walks over all blobs, reads each shard and has what is bad written anew.
 //!
 //! Invariants
-//! - A pass visits every blob whose record was there for the whole pass. Newer ones may wait.
+//! - A pass visits every blob whose record was there for the whole pass. Newer ones may wait, but for
+//!   whoever asks for a pass: one that answers visits what was there when it was asked for.
 //! - The cursor is durable after each batch: a crash repeats a batch, never skips one. So it is in the
 //!   commit log, which comes after the blobs.
 //! - A pass that was begun is finished, over restarts; its end is what the age is counted from.
@@ -132,13 +133,20 @@ impl Scrubber {
             self.end().await?;
             return Ok(true);
         }
+        let was_asked = self.upkeep.is_scrub_asked();
         let page = self.objects.blobs_page(job.cursor, BLOBS_PAGE_MAX).await?;
         for batch in batches(page.blobs) {
             self.batch(&batch).await?;
         }
         match page.next {
             Some(next) => self.set_cursor(next).await?,
-            None => self.begin_log().await?,
+            // What was stored since the page was read comes as well: who asks means all there is.
+            None if !was_asked && self.upkeep.is_scrub_asked() => {}
+            None => {
+                self.upkeep
+                    .change_scrub(|scrub| scrub.is_answer = was_asked);
+                self.begin_log().await?;
+            }
         }
         Ok(true)
     }
@@ -263,7 +271,10 @@ impl Scrubber {
             job.level = 0;
         });
         let job = job.await?;
-        self.upkeep.scrub_done();
+        // Asked while the log was read: another pass follows.
+        if self.upkeep.scrub().is_answer {
+            self.upkeep.scrub_done();
+        }
         self.upkeep.change_scrub(|scrub| scrub.job = job);
         tracing::info!(
             blobs = job.blobs,

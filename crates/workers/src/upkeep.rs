@@ -167,6 +167,8 @@ pub struct ScrubState {
     /// Shards found bad and written anew since the process started.
     pub bad: u64,
     pub repaired: u64,
+    /// The pass that reads the log now was asked for before it had met the last blob.
+    pub(crate) is_answer: bool,
 }
 
 /// What the workers tell others, and what others tell them.

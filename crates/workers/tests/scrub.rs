@@ -95,27 +95,34 @@ impl World {
             tags: Default::default(),
         };
         objects.create_bucket(create).await.unwrap();
-        for (index, size) in sizes.iter().enumerate() {
-            let bytes = Bytes::from(vec![7; *size]);
-            let stream = Box::pin(futures::stream::iter([Ok(bytes)]));
-            let put = PutObject {
-                lock: Default::default(),
-                bucket: bucket.clone(),
-                key: ObjectKey::new(format!("{index:04}")).unwrap(),
-                content: Content::new(stream, *size as u64),
-                headers: ObjectHeaders::default(),
-                metadata: UserMetadata::default(),
-                tags: Default::default(),
-                conditions: WriteConditions::default(),
-            };
-            objects.put_object(put).await.unwrap();
-        }
-        Self {
+        let world = Self {
             clock,
             objects,
             upkeep: Arc::default(),
             log: Arc::default(),
+        };
+        for (index, size) in sizes.iter().enumerate() {
+            world.put(&format!("{index:04}"), *size).await;
         }
+        world
+    }
+
+    async fn put(&self, key: &str, size: usize) {
+        let bytes = Bytes::from(vec![7; size]);
+        let stream = Box::pin(futures::stream::iter([Ok(bytes)]));
+        // Ids of blobs begin with the time: scrub meets the newer ones later.
+        self.clock.advance(Duration::from_secs(1));
+        let put = PutObject {
+            lock: Default::default(),
+            bucket: BucketName::new("bucket").unwrap(),
+            key: ObjectKey::new(key).unwrap(),
+            content: Content::new(stream, size as u64),
+            headers: ObjectHeaders::default(),
+            metadata: UserMetadata::default(),
+            tags: Default::default(),
+            conditions: WriteConditions::default(),
+        };
+        self.objects.put_object(put).await.unwrap();
     }
 
     fn scrub(&self) -> Worker {
@@ -216,4 +223,46 @@ async fn az25_a_pass_asked_for_ends_the_rest_of_the_one_under_way() {
     world.until("a pass ended", has_ended).await;
     worker.stop().await;
     assert!(!world.upkeep.is_scrub_asked());
+}
+
+/// AZ25: who asks for a pass means what is stored now, however old the pass under way is. A pass that began on
+/// an empty store ended at once although it had read nothing of what came since.
+#[tokio::test]
+async fn az25_a_pass_asked_for_reads_what_was_stored_while_the_one_under_way_rested() {
+    let world = World::with(&[40 * 1024 * 1024]).await;
+    let worker = world.scrub();
+    let has_begun = async {
+        while world.objects.job(Job::Scrub).await.unwrap().blobs == 0 {
+            tasks::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tasks::timeout(PATIENCE, has_begun).await.expect("a batch");
+    for key in ["later", "later still"] {
+        world.put(key, 20_000).await;
+    }
+    world.upkeep.start_scrub();
+    world.until("a pass ended", has_ended).await;
+    worker.stop().await;
+    assert_eq!(world.objects.job(Job::Scrub).await.unwrap().blobs, 3);
+    assert!(!world.upkeep.is_scrub_asked());
+}
+
+/// AZ25: a pass that reads the log already is no answer; another follows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn az25_a_pass_asked_for_while_the_log_is_read_is_followed_by_another() {
+    let world = World::with(&[20_000]).await;
+    world.log.change(|state| state.hangs_at = Some(10));
+    let worker = world.scrub();
+    let is_hung = |world: &World| world.log.change(|state| !state.asked.is_empty());
+    world.until("the log", is_hung).await;
+    world.put("later", 20_000).await;
+    world.upkeep.start_scrub();
+    world.log.change(|state| state.hangs_at = None);
+    world
+        .until("an answer", |world| !world.upkeep.is_scrub_asked())
+        .await;
+    worker.stop().await;
+    let superblocks = world.log.change(|state| state.superblocks);
+    let blobs = world.objects.job(Job::Scrub).await.unwrap().blobs;
+    assert_eq!((superblocks, blobs), (2, 2));
 }
