@@ -51,6 +51,11 @@ pub trait Disk: Send + Sync + 'static {
 pub trait DiskFile: Send + Sync + 'static {
     /// Reads up to `out.len()` bytes at `offset`; fewer only at the end of the file.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
+    /// Fills `out` from `offset` when that takes no wait: all of it is in the memory of the host.
+    /// `false` when it is not, or nobody can tell; `out` holds anything then.
+    fn read_at_once(&self, _offset: u64, _out: &mut [u8]) -> bool {
+        false
+    }
     /// Writes all of `data` at `offset`. Not durable before [`DiskFile::sync`].
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()>;
     /// Makes all completed writes and the length durable. After an error the content of every

@@ -25,7 +25,8 @@ pub(crate) struct SegmentMap {
     /// The service of each disk when it was last listed.
     scanned: Mutex<HashMap<DiskId, Option<Incarnation>>>,
     scanned_all: Mutex<Option<Duration>>,
-    files: Mutex<HashMap<(GroupId, usize, DiskId), OpenFile>>,
+    /// By segment, and whether reads of the file pass by the page cache.
+    files: Mutex<HashMap<(GroupId, usize, DiskId, bool), OpenFile>>,
 }
 
 struct OpenFile {
@@ -59,8 +60,7 @@ impl SegmentMap {
             places.retain(|place| *place != (shard, disk));
         }
         drop(groups);
-        let mut files = self.files.lock().expect("no holder panics");
-        files.remove(&(group, shard, disk));
+        self.close(group, shard, disk);
     }
 
     /// The segments known to be on a disk.
@@ -158,8 +158,31 @@ impl SegmentMap {
             }
         }
         drop(groups);
+        self.close(group, shard, disk);
+    }
+
+    /// The segment, when it is kept open. A disk that is out may have been replaced or unmounted: what
+    /// is there now is to be looked at.
+    pub(crate) fn kept(
+        &self,
+        handle: &DiskHandle,
+        group: GroupId,
+        shard: usize,
+        direct: bool,
+    ) -> Option<FileRef> {
+        let incarnation = handle.in_service();
+        incarnation?;
+        let files = self.files.lock().expect("no holder panics");
+        let kept = files.get(&(group, shard, handle.id, direct))?;
+        (kept.incarnation == incarnation).then(|| Arc::clone(&kept.file))
+    }
+
+    /// Closes the files kept open of a segment.
+    fn close(&self, group: GroupId, shard: usize, disk: DiskId) {
         let mut files = self.files.lock().expect("no holder panics");
-        files.remove(&(group, shard, disk));
+        for direct in [false, true] {
+            files.remove(&(group, shard, disk, direct));
+        }
     }
 
     /// The segment open for reading; from the files kept open unless `fresh`.
@@ -171,18 +194,13 @@ impl SegmentMap {
         shard: usize,
         how: OpenHow,
     ) -> io::Result<FileRef> {
-        let key = (group, shard, handle.id);
-        let incarnation = handle.in_service();
-        // A disk that is out may have been replaced or unmounted: look at what is there now.
-        if !how.fresh && incarnation.is_some() {
-            let files = self.files.lock().expect("no holder panics");
-            let kept = files
-                .get(&key)
-                .filter(|kept| kept.incarnation == incarnation);
-            if let Some(kept) = kept {
-                return Ok(Arc::clone(&kept.file));
-            }
+        if !how.fresh
+            && let Some(kept) = self.kept(handle, group, shard, how.direct)
+        {
+            return Ok(kept);
         }
+        let key = (group, shard, handle.id, how.direct);
+        let incarnation = handle.in_service();
         let file = disk.open(&segment_path(group, shard), how.direct)?;
         if incarnation.is_none() {
             return Ok(file);

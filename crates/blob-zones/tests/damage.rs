@@ -130,6 +130,43 @@ async fn damage_of_any_class_at_any_place_of_any_shard_is_read_around_and_repair
     }
 }
 
+/// What the page cache holds costs no disk anything, and is believed no more than what a disk says.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_memory_is_read_without_a_disk_and_verified_like_all_else() {
+    let rig = Rig::new(3, 1);
+    let open = rig.open();
+    let bytes = content(7, 100_000);
+    let place = open.put(&bytes).await.place;
+    open.assert_reads(&place, &bytes).await;
+    let reads = || -> usize { rig.disks.iter().map(|disk| disk.reads()).sum() };
+    for disk in &rig.disks {
+        disk.set_faults(|faults| (faults.in_memory, faults.reads_hang) = (true, true));
+    }
+    let before = reads();
+    open.assert_reads(&place, &bytes).await;
+    assert_eq!(reads(), before, "no disk was asked");
+    for disk in &rig.disks {
+        disk.set_faults(|faults| faults.reads_hang = false);
+    }
+    for disk in &rig.disks {
+        for (path, whole) in disk.segments() {
+            let mut bad = whole.clone();
+            bad[4096..]
+                .iter_mut()
+                .step_by(1000)
+                .for_each(|byte| *byte ^= 1);
+            disk.tamper(&path, Some(bad));
+            open.assert_reads(&place, &bytes).await;
+            open.blobs.repairs_settled().await;
+            disk.tamper(&path, Some(whole));
+        }
+    }
+    assert!(
+        reads() > before,
+        "what does not verify is asked of the disks"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_segment_is_read_around_and_recreated_byte_for_byte() {
     let scene = scene(3, 2).await;

@@ -146,6 +146,9 @@ impl DiskFile for Noted<FileRef> {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         self.inner.read_at(offset, out)
     }
+    fn read_at_once(&self, offset: u64, out: &mut [u8]) -> bool {
+        self.inner.read_at_once(offset, out)
+    }
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let _call = self.call();
         self.inner.write_at(offset, data)

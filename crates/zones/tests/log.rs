@@ -225,6 +225,37 @@ fn h4_a_flipped_bit_in_one_log_is_read_around_and_rewritten() {
     assert_eq!(repairs, 2, "both were rewritten from another member");
 }
 
+/// What is read without a wait is what a read that may wait gives, or nothing.
+#[test]
+fn a_part_that_is_in_memory_is_read_at_once_and_only_when_it_verifies() {
+    let root = tempfile::tempdir().unwrap();
+    let store = opened(&specs(root.path(), &THREE));
+    let mut log = serving(&store);
+    let number = append(&mut log, "some content of a batch");
+    let reader = store.reader();
+    let read = |verify: &dyn Fn(&[u8]) -> bool| reader.read_part(0, number, 5, 7, verify);
+    let part = read(&|_| true).unwrap().unwrap();
+    let at_once = |number, offset, len, verify: &dyn Fn(&[u8]) -> bool| {
+        reader.read_part_at_once(0, number, offset, len, verify)
+    };
+    let Some(found) = at_once(number, 5, 7, &|_| true) else {
+        println!("skipped: the file system of the temporary folder can not tell what is in memory");
+        return;
+    };
+    assert_eq!(found, part);
+    assert_eq!(
+        at_once(number, 5, 7, &|_| false),
+        None,
+        "it does not verify"
+    );
+    assert_eq!(at_once(number + 1, 5, 7, &|_| true), None, "no such batch");
+    assert_eq!(
+        at_once(number, 5, 1 << 20, &|_| true),
+        None,
+        "it is shorter"
+    );
+}
+
 /// AZ25, AZ26: a flipped bit in any member's copy of any batch, and a damaged superblock, are found past the
 /// page cache and mended from what is good.
 #[test]

@@ -71,6 +71,21 @@ impl LogReader {
         own.map(|_| None)
     }
 
+    /// As [`LogReader::read_part`], when that takes no wait and the copy of `member` is good.
+    #[must_use]
+    pub fn read_part_at_once(
+        &self,
+        member: usize,
+        number: u64,
+        offset: u32,
+        len: u32,
+        verify: &dyn Fn(&[u8]) -> bool,
+    ) -> Option<Bytes> {
+        let log = self.0.log(member)?;
+        log.read_part_at_once(number, offset, len)
+            .filter(|part| verify(part))
+    }
+
     /// Rewrites a copy; whether that was possible.
     pub(crate) fn repair(&self, log: &MemberLog, batch: &Batch) -> bool {
         match log.repair(batch) {
