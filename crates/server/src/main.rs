@@ -44,6 +44,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::settings::BadSettings;
 
+/// Requests allocate on one thread and release on another, which the allocator of the C library pays
+/// for with locks: a tenth of the processor time of small operations (`docs/performance.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Why the program ends without having done what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
