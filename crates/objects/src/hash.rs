@@ -1,12 +1,11 @@
 //! Digests of content, computed in one pass over each chunk.
 //!
 //! A put needs the MD5 for its entity tag, the checksum that is kept, and whatever the client
-//! declared. [`Hashers`] is the only place that sees every byte, so that moving MD5 (most of the
-//! cost of a large put) to a task beside is a change here and nowhere else.
+//! declared. [`Hashers`] computes all but MD5, most of the cost of a large put: that is computed for
+//! many uploads at once ([`crate::md5_lanes`]), or of small content when it is there.
 
 use aws_lc_rs::digest;
 use crc_fast::CrcAlgorithm;
-use md5::{Digest as _, Md5};
 use strongroom_types::{Checksum, ChecksumAlgorithm};
 
 use crate::error::{Error, Result};
@@ -69,9 +68,8 @@ impl ChecksumHasher {
     }
 }
 
-/// All digests of one content.
+/// All digests of one content but MD5.
 pub struct Hashers {
-    md5: Md5,
     sha256: Option<digest::Context>,
     checksums: Vec<ChecksumHasher>,
     size: u64,
@@ -79,13 +77,12 @@ pub struct Hashers {
 
 /// What [`Hashers`] computed.
 pub struct Hashed {
-    pub md5: [u8; 16],
     pub sha256: Option<[u8; 32]>,
     pub checksums: Vec<Checksum>,
 }
 
 impl Hashers {
-    /// Hashers of MD5, of these algorithms, and of SHA-256 when `sha256`.
+    /// Hashers of these algorithms, and of SHA-256 when `sha256`.
     pub fn new(algorithms: &[ChecksumAlgorithm], sha256: bool) -> Self {
         let mut checksums: Vec<ChecksumHasher> = Vec::new();
         for algorithm in algorithms {
@@ -98,7 +95,6 @@ impl Hashers {
         }
         let sha256 = sha256.then(|| digest::Context::new(&digest::SHA256));
         Self {
-            md5: Md5::new(),
             sha256,
             checksums,
             size: 0,
@@ -108,7 +104,6 @@ impl Hashers {
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
-        self.md5.update(bytes);
         if let Some(context) = &mut self.sha256 {
             context.update(bytes);
         }
@@ -132,7 +127,6 @@ impl Hashers {
                 .expect("SHA-256 has 32 bytes")
         });
         Hashed {
-            md5: self.md5.finalize().into(),
             sha256,
             checksums: self
                 .checksums
@@ -155,7 +149,7 @@ impl Hashed {
 
 /// MD5 of bytes at hand.
 pub fn md5_of(bytes: &[u8]) -> [u8; 16] {
-    Md5::digest(bytes).into()
+    md5_many::md5(bytes)
 }
 
 /// The composite checksum of parts.
@@ -240,7 +234,10 @@ mod tests {
             text(ChecksumAlgorithm::Sha256),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
-        assert_eq!(hex::encode(abc.md5), "900150983cd24fb0d6963f7d28e17f72");
+        assert_eq!(
+            hex::encode(md5_of(b"abc")),
+            "900150983cd24fb0d6963f7d28e17f72"
+        );
         assert_eq!(
             abc.sha256.unwrap(),
             abc.checksum(ChecksumAlgorithm::Sha256).unwrap().value()

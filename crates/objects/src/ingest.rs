@@ -16,7 +16,7 @@ use strongroom_types::{Checksum, ChecksumAlgorithm};
 use crate::api::{Content, DeclaredChecksum, Digests, PUT_SIZE_BYTES_MAX};
 use crate::decide::{Body, NewContent};
 use crate::error::{Error, Result};
-use crate::hash::{Hashed, Hashers};
+use crate::hash::{Hashed, Hashers, md5_of};
 use crate::objects::Objects;
 use crate::records::{BlobId, CreationRecord, RecordFormat};
 
@@ -91,27 +91,28 @@ impl Objects {
             .flatten()
             .collect();
         let hashers = Hashers::new(&algorithms, digests.sha256.is_some());
-        let (body, durable, hashed) = if size <= INLINE_CONTENT_SIZE_BYTES_MAX {
+        let (body, durable, hashed, md5) = if size <= INLINE_CONTENT_SIZE_BYTES_MAX {
             let (bytes, hashed) = gather(stream, size, hashers).await?;
+            let md5 = md5_of(&bytes);
             let body = if bytes.is_empty() {
                 Body::Empty
             } else {
                 Body::Inline(bytes)
             };
-            (body, None, hashed)
+            (body, None, hashed, md5)
         } else {
             let options = PutOptions {
                 size,
                 owner: creation.encode().into(),
             };
-            let (written, hashed) = self.place(stream, options, hashers).await?;
+            let (written, hashed, md5) = self.place(stream, options, hashers).await?;
             let body = Body::Placed {
                 place: written.place,
                 reduced: written.reduced,
             };
-            (body, Some(written.durable), hashed)
+            (body, Some(written.durable), hashed, md5)
         };
-        let checksum_declared = verify(digests, &hashed).await?;
+        let checksum_declared = verify(digests, &hashed, md5).await?;
         let checksum = hashed
             .checksum(kept)
             .expect("the kept algorithm was computed");
@@ -120,7 +121,7 @@ impl Objects {
             blob,
             body,
             size,
-            md5: hashed.md5,
+            md5,
             checksum,
         };
         Ok(Ingested {
@@ -136,13 +137,21 @@ impl Objects {
         stream: ByteStream,
         options: PutOptions,
         hashers: Hashers,
-    ) -> Result<(strongroom_blob::Written, Hashed)> {
+    ) -> Result<(strongroom_blob::Written, Hashed, [u8; 16])> {
         let declared = options.size;
         let hashers = Arc::new(Mutex::new(hashers));
-        let seen = Arc::clone(&hashers);
-        let hashed = stream.inspect(move |item| {
-            if let Ok(bytes) = item {
+        let lane = Arc::new(self.hasher.lane());
+        let (seen, md5) = (Arc::clone(&hashers), Arc::clone(&lane));
+        let hashed = stream.then(move |item| {
+            if let Ok(bytes) = &item {
                 seen.lock().expect("no holder panics").update(bytes);
+            }
+            let md5 = Arc::clone(&md5);
+            async move {
+                if let Ok(bytes) = &item {
+                    md5.update(bytes.clone()).await;
+                }
+                item
             }
         });
         let result = self.blobs.put(options, Box::pin(hashed)).await;
@@ -153,7 +162,7 @@ impl Objects {
         match result {
             Ok(written) => {
                 check_size(declared, hashers.size())?;
-                Ok((written, hashers.finish()))
+                Ok((written, hashers.finish(), lane.finish().await))
             }
             Err(error) if error.kind == ErrorKind::Invalid => {
                 check_size(declared, hashers.size())?;
@@ -222,11 +231,11 @@ async fn gather(
 
 /// Compares all that was declared with what was computed (IN02). The trailer is asked last: it
 /// comes after the content.
-async fn verify(digests: Digests, hashed: &Hashed) -> Result<Option<Checksum>> {
+async fn verify(digests: Digests, hashed: &Hashed, md5: [u8; 16]) -> Result<Option<Checksum>> {
     if planted("objects-digests-not-verified") {
         return Ok(None);
     }
-    if digests.md5.is_some_and(|md5| md5 != hashed.md5) {
+    if digests.md5.is_some_and(|declared| declared != md5) {
         return Err(Error::BadDigest {
             digest: "Content-MD5",
         });

@@ -23,6 +23,7 @@ mod listing;
 mod lock;
 mod lock_record;
 mod lock_report;
+mod md5_lanes;
 mod mfa;
 mod objects;
 mod packing;

@@ -9,6 +9,7 @@ use strongroom_types::Owner;
 
 use crate::api::PART_SIZE_BYTES_MIN;
 use crate::lock_record::LockCounters;
+use crate::md5_lanes::Hasher;
 
 /// What a test may shrink.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,7 @@ pub struct Objects {
     /// Whose buckets are reached; everybody's when none.
     pub(crate) acting_for: Option<Owner>,
     pub(crate) lock_counters: Arc<LockCounters>,
+    pub(crate) hasher: Arc<Hasher>,
     /// Whose second factor came with the request.
     pub(crate) second_factor_of: Option<Owner>,
 }
@@ -58,6 +60,7 @@ impl Objects {
             settings,
             acting_for: None,
             lock_counters: Arc::default(),
+            hasher: Arc::default(),
             second_factor_of: None,
         }
     }
