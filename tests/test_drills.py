@@ -6,9 +6,12 @@ the end, which the loss of another zone then shows. Times are printed, not asser
 """
 
 import contextlib
+import datetime
+import importlib.util
 import random
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,9 @@ from test_respread import in_service, wait_until
 from test_zones import zones_of
 
 CLIENTS = 4
+# Keys of the prefix that is deleted by mistake: more than one page of a list.
+PRECIOUS = 1200
+UNDO = Path(__file__).resolve().parents[1] / "docs" / "operations" / "undo_deletes.py"
 # Long enough for hundreds of operations on each side of what happens.
 LOAD_SECONDS = 1.0
 # An application asks again; nothing else is done for it.
@@ -152,3 +158,72 @@ def test_the_disks_move_to_another_machine(drill, new_server, tmp_path, capsys):
         shutil.rmtree(folder)
     ledger.check(other.client(retries=RETRIES))
     report(capsys, "disks moved", ledger, seconds)
+
+
+def script(path):
+    """A script of the documentation as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def server_time(client):
+    """The time by which the store dates its versions."""
+    date = client.list_buckets()["ResponseMetadata"]["HTTPHeaders"]["date"]
+    return datetime.datetime.strptime(date, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=datetime.timezone.utc)
+
+
+# VE09, VE13, VE14
+def test_a_bad_delete_is_taken_back_under_load(drill, capsys):
+    """A script with a wrong prefix deletes what it should not; nobody notices for a while."""
+    server, _, ledger = drill
+    client = server.client()
+    client.put_bucket_versioning(Bucket="ledger", VersioningConfiguration={"Status": "Enabled"})
+    expected = {}
+
+    def put(key, body):
+        client.put_object(Bucket="ledger", Key=key, Body=body)
+        expected[key] = body
+
+    def delete(keys):
+        for start in range(0, len(keys), 1000):
+            batch = [{"Key": key} for key in keys[start:start + 1000]]
+            answer = client.delete_objects(Bucket="ledger", Delete={"Objects": batch})
+            assert not answer.get("Errors") and len(answer["Deleted"]) == len(batch)
+
+    keys = [f"precious/{number:05}" for number in range(PRECIOUS)]
+    for key in keys:
+        put(key, f"first {key}".encode())
+    put(keys[7], b"second")
+    meant = keys[:10]
+    delete(meant[:5])
+    # Dates of versions are whole seconds.
+    time.sleep(1.1)
+    since = server_time(client)
+    with load(server, ledger, "deleted"):
+        delete(keys[5:])
+    until = server_time(client)
+    time.sleep(1.1)
+    delete(meant[5:6])
+    for key in meant[:6]:
+        del expected[key]
+    put(meant[4], b"made anew")
+    put(keys[20], b"written again")
+    assert len(expected) == PRECIOUS - 5
+    undo = script(UNDO).undo
+    before = undo(client, "ledger", "precious/", since, until, do_it=False)
+    started = time.monotonic()
+    with load(server, ledger, "taken back"):
+        back = undo(client, "ledger", "precious/", since, until, do_it=True)
+    seconds = time.monotonic() - started
+    assert before == back == [key for key in keys[6:] if key != keys[20]]
+    assert undo(client, "ledger", "precious/", since, until, do_it=True) == []
+    found = {}
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket="ledger", Prefix="precious/"):
+        for item in page["Contents"]:
+            found[item["Key"]] = client.get_object(Bucket="ledger", Key=item["Key"])["Body"].read()
+    assert found == expected
+    ledger.check_refusals()
+    ledger.check(client)
+    report(capsys, "a bad delete taken back", ledger, seconds)
