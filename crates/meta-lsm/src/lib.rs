@@ -21,6 +21,7 @@ mod digest;
 mod fjall_view;
 mod follower;
 mod health;
+mod hot_records;
 mod hung;
 mod lock_clock;
 mod memory_view;

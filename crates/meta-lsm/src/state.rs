@@ -11,6 +11,7 @@ use strongroom_meta::{Error, ErrorKind, Record, Result};
 use strongroom_zones::{Counters, DiskId};
 
 use crate::body::decode_record;
+use crate::hot_records::HotRecords;
 use crate::overlay::Overlay;
 use crate::space::Space;
 use crate::view::{IndexView, ViewChange, ViewSnapshot};
@@ -78,6 +79,16 @@ pub struct Visible {
 }
 
 impl Visible {
+    /// The view that answers reads.
+    fn answering(&self) -> Result<Arc<ViewSlot>> {
+        let unavailable = |why: &str| Error::new(ErrorKind::Unavailable, why);
+        match (&self.refused, &self.primary) {
+            (Some(why), _) => Err(unavailable(why)),
+            (None, Some(primary)) => Ok(Arc::clone(primary)),
+            (None, None) => Err(unavailable("the index is being rebuilt")),
+        }
+    }
+
     /// What a view must have applied to answer reads together with the overlay.
     fn needed(&self) -> u64 {
         let oldest = self.overlay.oldest();
@@ -97,6 +108,8 @@ struct Recent {
 /// The shared state.
 pub struct State {
     pub visible: RwLock<Visible>,
+    /// Changed under `visible`.
+    hot: HotRecords,
     recent: Mutex<Recent>,
     grown: Condvar,
     pub stopping: AtomicBool,
@@ -116,6 +129,7 @@ impl State {
     pub fn new(counters: Arc<Counters>) -> Arc<Self> {
         Arc::new(Self {
             visible: RwLock::default(),
+            hot: HotRecords::default(),
             recent: Mutex::default(),
             grown: Condvar::new(),
             stopping: AtomicBool::new(false),
@@ -142,6 +156,7 @@ impl State {
     pub fn acknowledge(&self, batch: Applied) {
         let mut visible = self.visible.write().expect("no holder panics");
         visible.overlay.add(batch.number, &batch.changes);
+        self.hot.forget(&batch.changes);
         visible.acknowledged = batch.number;
         Counters::set(
             &self.counters.overlay_bytes,
@@ -329,6 +344,7 @@ impl State {
             return false;
         }
         visible.overlay = Overlay::default();
+        self.hot.clear();
         visible.acknowledged = tip;
         true
     }
@@ -337,15 +353,7 @@ impl State {
     /// snapshot of the primary.
     fn look<T>(&self, overlay: impl FnOnce(&Overlay) -> T) -> Result<Look<T>> {
         let visible = self.visible.read().expect("no holder panics");
-        if let Some(why) = &visible.refused {
-            return Err(Error::new(ErrorKind::Unavailable, why.clone()));
-        }
-        let Some(primary) = visible.primary.clone() else {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                "the index is being rebuilt",
-            ));
-        };
+        let primary = visible.answering()?;
         // Under the lock: nothing is pruned between the look at the overlay and the snapshot.
         let snapshot = primary.view.snapshot();
         Ok((overlay(&visible.overlay), primary, snapshot))
@@ -357,10 +365,21 @@ impl State {
     /// `Unavailable`.
     pub fn get(&self, key: &[u8]) -> Result<Option<Record>> {
         loop {
-            let (known, slot, snapshot) = self.look(|overlay| overlay.get(key))?;
-            let stored = match known {
-                Some(value) => Ok(value),
-                None => snapshot.get(key),
+            let visible = self.visible.read().expect("no holder panics");
+            let slot = visible.answering()?;
+            let known = visible.overlay.get(key);
+            if known.is_none()
+                && let Some(record) = self.hot.get(key)
+            {
+                return Ok(Some(record));
+            }
+            let snapshot = known.is_none().then(|| slot.view.snapshot());
+            let acknowledged = visible.acknowledged;
+            drop(visible);
+            let stored = match (known, &snapshot) {
+                (Some(value), _) => Ok(value),
+                (None, Some(snapshot)) => snapshot.get(key),
+                (None, None) => Ok(None),
             };
             let stored = match stored {
                 Ok(None) => return Ok(None),
@@ -370,10 +389,23 @@ impl State {
                 Err(error) => Err(error.to_string()),
             };
             match stored {
-                Ok(record) => return Ok(Some(record)),
+                Ok(record) => {
+                    if snapshot.is_some() {
+                        self.keep_hot(key, &record, acknowledged);
+                    }
+                    return Ok(Some(record));
+                }
                 // Another view takes over, or the read is refused.
                 Err(why) => self.view_broke(&slot, &why),
             }
+        }
+    }
+
+    /// Keeps a record that a view gave when `acknowledged` was the last batch, unless there were others.
+    fn keep_hot(&self, key: &[u8], record: &Record, acknowledged: u64) {
+        let visible = self.visible.read().expect("no holder panics");
+        if visible.acknowledged == acknowledged {
+            self.hot.keep(key, record);
         }
     }
 

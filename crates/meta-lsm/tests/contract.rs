@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use strongroom_base::{Clock, ManualClock, RealDisk, SystemClock, SystemRandom};
@@ -101,6 +102,85 @@ async fn check(meta: &dyn MetaStore, count: usize) {
         meta.scan(b"k", None, 10_000).await.unwrap().records.len(),
         count
     );
+}
+
+/// The number under `key`; 0 while there is none.
+async fn number(meta: &dyn MetaStore, key: &str) -> u64 {
+    let record = meta.get(key.as_bytes()).await.unwrap();
+    record.map_or(0, |record| {
+        let text = std::str::from_utf8(&record.value).unwrap();
+        text.parse().unwrap()
+    })
+}
+
+/// Long enough for the views to apply a batch, after which the overlay lets go of it.
+async fn let_views_follow() {
+    strongroom_base::tasks::sleep(Duration::from_millis(200)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_kept_in_memory_gives_way_to_the_next_that_is_acknowledged() {
+    let root = tempfile::tempdir().unwrap();
+    let meta = start(root.path(), &["a", "b", "c"], Arc::new(SystemClock::new()));
+    for value in 1..4 {
+        put(&*meta, "k", &value.to_string()).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(number(&*meta, "k").await, value);
+            let_views_follow().await;
+        }
+    }
+    let gone: Result<(), ()> = transact(&*meta, Vec::new(), |_| {
+        let delete = Write::Delete { key: b"k".to_vec() };
+        Ok(Ok((vec![delete], ())))
+    })
+    .await
+    .unwrap();
+    gone.unwrap();
+    for _ in 0..2 {
+        assert_eq!(number(&*meta, "k").await, 0);
+        let_views_follow().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_begins_after_an_answer_sees_what_was_answered() {
+    const KEYS: [&str; 3] = ["x", "y", "z"];
+    const WRITES: u64 = 1500;
+    let root = tempfile::tempdir().unwrap();
+    let meta = start(root.path(), &["a"], Arc::new(SystemClock::new()));
+    let answered: Arc<[AtomicU64; 3]> = Arc::default();
+    let mut readers = Vec::new();
+    for reader in 0..4 {
+        let (meta, answered) = (Arc::clone(&meta), Arc::clone(&answered));
+        readers.push(strongroom_base::tasks::spawn(async move {
+            let mut reads = 0;
+            for turn in reader.. {
+                let key = turn % KEYS.len();
+                let before = answered[key].load(Ordering::SeqCst);
+                let found = number(&*meta, KEYS[key]).await;
+                assert!(found >= before, "{found} was read, {before} was answered");
+                reads += 1;
+                // A read that needs no disk never waits: the writer is to have its turn.
+                tokio::task::yield_now().await;
+                if before + 3 >= WRITES {
+                    return reads;
+                }
+            }
+            unreachable!("turns do not end")
+        }));
+    }
+    for value in 1..=WRITES {
+        let key = (value % 3) as usize;
+        put(&*meta, KEYS[key], &value.to_string()).await.unwrap();
+        answered[key].store(value, Ordering::SeqCst);
+        // Readers meet keys whose last write the views have applied, too.
+        if value % 50 == 0 {
+            strongroom_base::tasks::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    for reader in readers {
+        assert!(reader.await.unwrap() > 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
