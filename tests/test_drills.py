@@ -179,20 +179,21 @@ def test_a_bad_delete_is_taken_back_under_load(drill, capsys):
     """A script with a wrong prefix deletes what it should not; nobody notices for a while."""
     server, _, ledger = drill
     client = server.client()
-    client.put_bucket_versioning(Bucket="ledger", VersioningConfiguration={"Status": "Enabled"})
+    client.create_bucket(Bucket="precious")
+    client.put_bucket_versioning(Bucket="precious", VersioningConfiguration={"Status": "Enabled"})
     expected = {}
 
     def put(key, body):
-        client.put_object(Bucket="ledger", Key=key, Body=body)
+        client.put_object(Bucket="precious", Key=key, Body=body)
         expected[key] = body
 
     def delete(keys):
         for start in range(0, len(keys), 1000):
             batch = [{"Key": key} for key in keys[start:start + 1000]]
-            answer = client.delete_objects(Bucket="ledger", Delete={"Objects": batch})
+            answer = client.delete_objects(Bucket="precious", Delete={"Objects": batch})
             assert not answer.get("Errors") and len(answer["Deleted"]) == len(batch)
 
-    keys = [f"precious/{number:05}" for number in range(PRECIOUS)]
+    keys = [f"photos/{number:05}" for number in range(PRECIOUS)]
     for key in keys:
         put(key, f"first {key}".encode())
     put(keys[7], b"second")
@@ -212,17 +213,17 @@ def test_a_bad_delete_is_taken_back_under_load(drill, capsys):
     put(keys[20], b"written again")
     assert len(expected) == PRECIOUS - 5
     undo = script(UNDO).undo
-    before = undo(client, "ledger", "precious/", since, until, do_it=False)
+    before = undo(client, "precious", "photos/", since, until, do_it=False)
     started = time.monotonic()
     with load(server, ledger, "taken back"):
-        back = undo(client, "ledger", "precious/", since, until, do_it=True)
+        back = undo(client, "precious", "photos/", since, until, do_it=True)
     seconds = time.monotonic() - started
     assert before == back == [key for key in keys[6:] if key != keys[20]]
-    assert undo(client, "ledger", "precious/", since, until, do_it=True) == []
+    assert undo(client, "precious", "photos/", since, until, do_it=True) == []
     found = {}
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket="ledger", Prefix="precious/"):
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket="precious", Prefix="photos/"):
         for item in page["Contents"]:
-            found[item["Key"]] = client.get_object(Bucket="ledger", Key=item["Key"])["Body"].read()
+            found[item["Key"]] = client.get_object(Bucket="precious", Key=item["Key"])["Body"].read()
     assert found == expected
     ledger.check_refusals()
     ledger.check(client)
