@@ -193,6 +193,8 @@ impl UpkeepSource for ServerUpkeep {
     }
 
     fn scrub(&self) -> ScrubStatus {
+        // In this order: who waits for a pass sees its end when it is no longer asked for.
+        let asked = self.upkeep.is_scrub_asked();
         let scrub = self.upkeep.scrub();
         let job = scrub.job;
         let age = self
@@ -202,7 +204,7 @@ impl UpkeepSource for ServerUpkeep {
             .saturating_sub(job.ended.seconds());
         ScrubStatus {
             running: job.begun.0 > 0,
-            asked: self.upkeep.is_scrub_asked(),
+            asked,
             begun: time(job.begun),
             ended: time(job.ended),
             age_seconds: (job.ended.0 > 0).then_some(age),

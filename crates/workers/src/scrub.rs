@@ -4,8 +4,9 @@
 //! undecodable. The scrubber walks over all blobs, reads each shard and has what is bad written anew.
 //!
 //! Invariants
-//! - A pass visits every blob whose record was there for the whole pass. Newer ones may wait, but for
-//!   whoever asks for a pass: one that answers visits what was there when it was asked for.
+//! - A pass visits every blob whose record was there for the whole pass. Newer ones may wait: ids begin
+//!   with the time at which an upload began, and its record may come to lie behind the cursor.
+//! - So only a pass that began after it was asked for answers an ask.
 //! - The cursor is durable after each batch: a crash repeats a batch, never skips one. So it is in the
 //!   commit log, which comes after the blobs.
 //! - A pass that was begun is finished, over restarts; its end is what the age is counted from.
@@ -104,7 +105,7 @@ impl Scrubber {
             match self.step().await {
                 Ok(true) => {}
                 Ok(false) => {
-                    let (_, asked) = self.upkeep.scrub_asks();
+                    let (_, asked) = self.upkeep.scrub_wanted();
                     tokio::select! {
                         () = tasks::sleep(self.settings.poll_interval) => {}
                         () = asked => {}
@@ -122,31 +123,33 @@ impl Scrubber {
     async fn step(&self) -> Result<bool> {
         let mut job = self.objects.job(Job::Scrub).await?;
         self.upkeep.change_scrub(|scrub| scrub.job = job);
-        if job.begun == Timestamp(0) {
+        let asks = self.upkeep.scrub_asks();
+        let answers = self.upkeep.scrub().answers;
+        // One that nobody asked for may have read what is asked for long ago.
+        let begins_anew = self.upkeep.is_scrub_asked() && answers <= self.upkeep.scrub_answers();
+        if job.begun == Timestamp(0) || begins_anew {
             if !self.is_due(&job) {
                 return Ok(false);
             }
             job = self.begin().await?;
+            self.upkeep.change_scrub(|scrub| scrub.answers = asks);
         }
         if job.level > 0 {
             self.log(job.level).await?;
             self.end().await?;
             return Ok(true);
         }
-        let was_asked = self.upkeep.is_scrub_asked();
         let page = self.objects.blobs_page(job.cursor, BLOBS_PAGE_MAX).await?;
         for batch in batches(page.blobs) {
             self.batch(&batch).await?;
+            if self.upkeep.scrub_asks() > asks {
+                // Where the page says that blobs are may be long ago.
+                return Ok(true);
+            }
         }
         match page.next {
             Some(next) => self.set_cursor(next).await?,
-            // What was stored since the page was read comes as well: who asks means all there is.
-            None if !was_asked && self.upkeep.is_scrub_asked() => {}
-            None => {
-                self.upkeep
-                    .change_scrub(|scrub| scrub.is_answer = was_asked);
-                self.begin_log().await?;
-            }
+            None => self.begin_log().await?,
         }
         Ok(true)
     }
@@ -189,7 +192,7 @@ impl Scrubber {
             job.lost += lost;
         });
         let job = job.await?;
-        let (is_asked, asked) = self.upkeep.scrub_asks();
+        let (is_asked, asked) = self.upkeep.scrub_wanted();
         let rate_wanted = match is_asked {
             true => 0,
             false => self.rate_wanted(),
@@ -236,7 +239,7 @@ impl Scrubber {
             let (log, begun) = (Arc::clone(&self.log), self.pace.begin());
             let found = tasks::blocking(move || log.check(batches)).await;
             self.note_log(found, at).await?;
-            let (_, asked) = self.upkeep.scrub_asks();
+            let (_, asked) = self.upkeep.scrub_wanted();
             self.pace.rest(&begun, 0, REST_SHARE, (0, asked)).await;
         }
         Ok(())
@@ -271,11 +274,9 @@ impl Scrubber {
             job.level = 0;
         });
         let job = job.await?;
-        // Asked while the log was read: another pass follows.
-        if self.upkeep.scrub().is_answer {
-            self.upkeep.scrub_done();
-        }
         self.upkeep.change_scrub(|scrub| scrub.job = job);
+        // What was asked for since it began, another pass answers.
+        self.upkeep.scrub_done(self.upkeep.scrub().answers);
         tracing::info!(
             blobs = job.blobs,
             bytes = job.bytes,

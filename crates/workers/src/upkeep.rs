@@ -1,6 +1,7 @@
 //! What scrub and repair share: their state as others see it, and their pace.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -167,15 +168,18 @@ pub struct ScrubState {
     /// Shards found bad and written anew since the process started.
     pub bad: u64,
     pub repaired: u64,
-    /// The pass that reads the log now was asked for before it had met the last blob.
-    pub(crate) is_answer: bool,
+    /// How many passes had been asked for when the one under way began: it answers them.
+    pub(crate) answers: u64,
 }
 
 /// What the workers tell others, and what others tell them.
 pub struct Upkeep {
     state: Mutex<State>,
     disks: Box<dyn Fn() -> u64 + Send + Sync>,
-    scrub_asked: watch::Sender<bool>,
+    /// How many passes were asked for.
+    scrub_asked: watch::Sender<u64>,
+    /// How many of them were answered.
+    scrub_answered: AtomicU64,
     rate_max: watch::Sender<u64>,
 }
 
@@ -203,6 +207,7 @@ impl Upkeep {
             state: Mutex::default(),
             disks: Box::new(disks),
             scrub_asked: watch::Sender::default(),
+            scrub_answered: AtomicU64::new(0),
             rate_max: watch::Sender::default(),
         }
     }
@@ -259,27 +264,40 @@ impl Upkeep {
         change(&mut self.lock().scrub);
     }
 
-    /// Begins a pass of scrub at once, and lets it run without pacing. A pass that rests goes on at once.
+    /// Has everything stored now read without pacing. A pass that nobody asked for begins anew; one that
+    /// was asked for before is followed by another.
     pub fn start_scrub(&self) {
-        self.scrub_asked.send_replace(true);
+        self.scrub_asked.send_modify(|asked| *asked += 1);
     }
 
     /// Whether a pass was asked for and has not ended.
     #[must_use]
     pub fn is_scrub_asked(&self) -> bool {
+        self.scrub_asks() > self.scrub_answers()
+    }
+
+    /// How many passes were asked for.
+    pub(crate) fn scrub_asks(&self) -> u64 {
         *self.scrub_asked.borrow()
     }
 
-    pub(crate) fn scrub_done(&self) {
-        self.scrub_asked.send_replace(false);
+    /// How many of them were answered.
+    pub(crate) fn scrub_answers(&self) -> u64 {
+        self.scrub_answered.load(Ordering::SeqCst)
+    }
+
+    /// The first so many asks are answered.
+    pub(crate) fn scrub_done(&self, asks: u64) {
+        self.scrub_answered.fetch_max(asks, Ordering::SeqCst);
     }
 
     /// Whether a pass is asked for now, and what ends when that changes from no to yes.
-    pub(crate) fn scrub_asks(&self) -> (bool, impl Future<Output = ()> + use<>) {
+    pub(crate) fn scrub_wanted(&self) -> (bool, impl Future<Output = ()> + use<>) {
         let mut asks = self.scrub_asked.subscribe();
-        let is_asked = *asks.borrow_and_update();
+        let (known, answered) = (*asks.borrow_and_update(), self.scrub_answers());
+        let is_asked = known > answered;
         let cut = async move {
-            if is_asked || asks.wait_for(|asked| *asked).await.is_err() {
+            if is_asked || asks.wait_for(|asks| *asks > known).await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
