@@ -162,7 +162,7 @@ impl Objects {
         match result {
             Ok(written) => {
                 check_size(declared, hashers.size())?;
-                Ok((written, hashers.finish(), lane.finish().await))
+                Ok((written, hashers.finish(), lane.finish().await?))
             }
             Err(error) if error.kind == ErrorKind::Invalid => {
                 check_size(declared, hashers.size())?;

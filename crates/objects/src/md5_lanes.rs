@@ -7,17 +7,21 @@
 //!
 //! Invariants
 //! - A stream waits for no other: a round is what is there now, of one stream if there is one.
-//! - A stream has at most [`PENDING_SIZE_BYTES_MAX`] and one chunk unhashed: then its upload waits.
-//! - At most one thread hashes, and none when there is nothing to hash.
+//! - A stream has at most [`PENDING_SIZE_BYTES_MAX`] and one chunk unhashed: then its upload waits. Small
+//!   chunks are gathered, so that what is kept beside the bytes stays small too.
+//! - At most one thread hashes, and none when there is nothing to hash. Should it panic, the streams it
+//!   had or was to have fail, and those that come later get another.
 //! - A processor on which lanes and single stream disagree hashes one stream at a time.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use md5_many::{Md5Many, Md5State};
 use strongroom_base::tasks;
+
+use crate::error::{Error, Result};
 
 /// Bytes of one stream that may wait for the hasher.
 pub const PENDING_SIZE_BYTES_MAX: usize = 1024 * 1024;
@@ -46,13 +50,48 @@ pub struct Md5Lane {
 struct Lane {
     md5: Md5State,
     chunks: VecDeque<Bytes>,
+    /// What came last in small chunks, behind the others.
+    small: BytesMut,
     pending: usize,
     /// The hasher has it, or will come to it.
     is_listed: bool,
+    /// The hasher panicked over it: what was hashed is not known.
+    has_failed: bool,
     waker: Option<Waker>,
 }
 
 impl Lane {
+    fn push(&mut self, bytes: Bytes) {
+        self.pending += bytes.len();
+        if bytes.len() < SHARED_SIZE_BYTES_MIN {
+            self.small.extend_from_slice(&bytes);
+            if self.small.len() >= ROUND_SIZE_BYTES_MAX {
+                self.close_small();
+            }
+        } else {
+            self.close_small();
+            self.chunks.push_back(bytes);
+        }
+    }
+
+    fn close_small(&mut self) {
+        if !self.small.is_empty() {
+            let gathered = self.small.split().freeze();
+            self.chunks.push_back(gathered);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        if self.chunks.is_empty() {
+            self.close_small();
+        }
+        self.chunks.pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.small.is_empty()
+    }
+
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -68,9 +107,8 @@ impl Md5Lane {
         }
         {
             let mut lane = self.lane.lock().expect("no holder panics");
-            lane.pending += bytes.len();
-            lane.chunks.push_back(bytes);
-            if !lane.is_listed {
+            lane.push(bytes);
+            if !lane.is_listed && !lane.has_failed {
                 lane.is_listed = true;
                 drop(lane);
                 self.hasher.list(Arc::clone(&self.lane));
@@ -81,16 +119,23 @@ impl Md5Lane {
     }
 
     /// The digest of all that was taken.
-    pub async fn finish(&self) -> [u8; 16] {
+    ///
+    /// # Errors
+    /// `Internal` when the hasher panicked.
+    pub async fn finish(&self) -> Result<[u8; 16]> {
         self.until(|lane| !lane.is_listed).await;
         let lane = self.lane.lock().expect("no holder panics");
-        lane.md5.finalize()
+        if lane.has_failed {
+            let message = "MD5 could not be computed".to_owned();
+            return Err(Error::Internal { message });
+        }
+        Ok(lane.md5.finalize())
     }
 
     async fn until(&self, is_so: impl Fn(&Lane) -> bool) {
         std::future::poll_fn(|context| {
             let mut lane = self.lane.lock().expect("no holder panics");
-            if is_so(&lane) {
+            if lane.has_failed || is_so(&lane) {
                 return Poll::Ready(());
             }
             lane.waker = Some(context.waker().clone());
@@ -105,6 +150,7 @@ impl Drop for Md5Lane {
     fn drop(&mut self) {
         let mut lane = self.lane.lock().expect("no holder panics");
         lane.chunks.clear();
+        lane.small.clear();
     }
 }
 
@@ -174,55 +220,77 @@ impl Hasher {
     fn list(self: &Arc<Self>, lane: Arc<Mutex<Lane>>) {
         let mut queue = self.queue.lock().expect("no holder panics");
         queue.lanes.push_back(lane);
-        if !queue.is_running {
-            queue.is_running = true;
-            let hasher = Arc::clone(self);
-            tasks::spawn(tasks::blocking(move || Running(&hasher).run()));
+        let starts = !std::mem::replace(&mut queue.is_running, true);
+        drop(queue);
+        if starts {
+            let running = Running {
+                hasher: Arc::clone(self),
+                round: Vec::new(),
+                is_done: false,
+            };
+            tasks::spawn(tasks::blocking(move || running.run()));
         }
     }
 }
 
-/// The one thread that hashes. Should it panic, streams that come later get another.
-struct Running<'a>(&'a Hasher);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking()
-            && let Ok(mut queue) = self.0.queue.lock()
-        {
-            queue.is_running = false;
-        }
-    }
+/// The one thread that hashes, from before it starts.
+struct Running {
+    hasher: Arc<Hasher>,
+    /// The streams it has now.
+    round: Vec<Arc<Mutex<Lane>>>,
+    is_done: bool,
 }
 
-impl Running<'_> {
+impl Running {
     /// Hashes until there is nothing to hash.
-    fn run(&self) {
+    fn run(mut self) {
         let most = if ENGINE.is_sound { LANES_MAX } else { 1 };
         loop {
-            let mut queue = self.0.queue.lock().expect("no holder panics");
+            let mut queue = self.hasher.queue.lock().expect("no holder panics");
             let count = queue.lanes.len().min(most);
             if count == 0 {
                 queue.is_running = false;
+                self.is_done = true;
                 return;
             }
-            let lanes: Vec<_> = queue.lanes.drain(..count).collect();
+            self.round = queue.lanes.drain(..count).collect();
             drop(queue);
-            let next = Hasher::round(lanes);
-            let mut queue = self.0.queue.lock().expect("no holder panics");
+            let next = Hasher::round(&self.round);
+            let mut queue = self.hasher.queue.lock().expect("no holder panics");
             queue.lanes.extend(next);
+            drop(queue);
+            self.round.clear();
+        }
+    }
+}
+
+impl Drop for Running {
+    /// When it panicked, or was never begun because the runtime ends.
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        let unpoisoned = PoisonError::into_inner;
+        let mut queue = self.hasher.queue.lock().unwrap_or_else(unpoisoned);
+        queue.is_running = false;
+        let lost: Vec<_> = self.round.drain(..).chain(queue.lanes.drain(..)).collect();
+        drop(queue);
+        for lane in lost {
+            let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
+            (lane.has_failed, lane.is_listed) = (true, false);
+            lane.wake();
         }
     }
 }
 
 impl Hasher {
     /// One round over `lanes`; those that have more to hash come back.
-    fn round(lanes: Vec<Arc<Mutex<Lane>>>) -> Vec<Arc<Mutex<Lane>>> {
+    fn round(lanes: &[Arc<Mutex<Lane>>]) -> Vec<Arc<Mutex<Lane>>> {
         let mut states = Vec::with_capacity(lanes.len());
         let mut streams = Vec::with_capacity(lanes.len());
         for arc in lanes {
             let mut lane = arc.lock().expect("no holder panics");
-            let Some(chunk) = lane.chunks.pop_front() else {
+            let Some(chunk) = lane.pop() else {
                 // It was given up.
                 lane.is_listed = false;
                 lane.wake();
@@ -230,7 +298,8 @@ impl Hasher {
             };
             states.push(lane.md5);
             drop(lane);
-            streams.push(InRound { lane: arc, chunk });
+            let lane = Arc::clone(arc);
+            streams.push(InRound { lane, chunk });
         }
         let sizes = streams.iter().map(|stream| stream.chunk.len()).collect();
         Self::hash(&mut states, &mut streams);
@@ -242,7 +311,7 @@ impl Hasher {
             if !stream.chunk.is_empty() {
                 lane.chunks.push_front(stream.chunk);
             }
-            lane.is_listed = !lane.chunks.is_empty();
+            lane.is_listed = !lane.is_empty();
             lane.wake();
             lane.is_listed.then(|| Arc::clone(&stream.lane))
         });
@@ -318,7 +387,7 @@ mod tests {
             let piece = rest.split_to(piece.clamp(1, rest.len()));
             lane.update(piece).await;
         }
-        lane.finish().await
+        lane.finish().await.unwrap()
     }
 
     /// What another implementation says.
@@ -362,14 +431,63 @@ mod tests {
         let kept = Arc::clone(&given_up.lane);
         drop(given_up);
         assert_eq!(laned(hasher, bytes.clone(), 4096).await, expected(&bytes));
-        assert!(kept.lock().unwrap().chunks.is_empty());
+        assert!(kept.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
     async fn a_stream_of_no_bytes_has_the_digest_of_none() {
         assert_eq!(
-            Arc::<Hasher>::default().lane().finish().await,
+            Arc::<Hasher>::default().lane().finish().await.unwrap(),
             expected(&[])
         );
+    }
+
+    #[tokio::test]
+    async fn streams_of_a_hasher_that_ends_without_having_hashed_fail_and_the_next_go_on() {
+        let hasher = Arc::<Hasher>::default();
+        let lost = hasher.lane();
+        let bytes = content(10_000, 1);
+        {
+            let mut lane = lost.lane.lock().unwrap();
+            lane.push(bytes.clone());
+            lane.is_listed = true;
+        }
+        {
+            let mut queue = hasher.queue.lock().unwrap();
+            queue.lanes.push_back(Arc::clone(&lost.lane));
+            queue.is_running = true;
+        }
+        drop(Running {
+            hasher: Arc::clone(&hasher),
+            round: Vec::new(),
+            is_done: false,
+        });
+        lost.update(bytes.clone()).await;
+        assert!(lost.finish().await.is_err());
+        assert_eq!(laned(hasher, bytes.clone(), 4096).await, expected(&bytes));
+    }
+
+    #[test]
+    fn small_chunks_are_gathered_in_order() {
+        let mut lane = Lane::default();
+        let bytes = content(300_000, 3);
+        let mut rest = bytes.clone();
+        for size in [1, 2, 3, 5000, 7, 70_000, 100].into_iter().cycle() {
+            let size = size.min(rest.len());
+            lane.push(rest.split_to(size));
+            if rest.is_empty() {
+                break;
+            }
+        }
+        for _ in 0..200_000 {
+            lane.push(Bytes::from_static(b"x"));
+        }
+        assert_eq!(lane.pending, 500_000);
+        assert!(lane.chunks.len() < 40, "{} chunks", lane.chunks.len());
+        let mut all = Vec::new();
+        while let Some(chunk) = lane.pop() {
+            all.extend_from_slice(&chunk);
+        }
+        assert!(all[..300_000] == bytes && all[300_000..].iter().all(|byte| *byte == b'x'));
     }
 }
