@@ -23,6 +23,9 @@ const DEBIAN: &[(&str, &str)] = &[
     ("duplicity", "duplicity"),
     ("s3fs", "s3fs"),
     ("faketime", "faketime"),
+    ("linux.uml", "user-mode-linux"),
+    ("insmod", "kmod"),
+    ("dmsetup", "dmsetup"),
 ];
 
 /// What a package needs beside it to speak S3.
