@@ -199,6 +199,10 @@ impl SegmentMap {
         {
             return Ok(kept);
         }
+        if how.fresh {
+            // The name may be another file's by now: clients are not to go on with the old one.
+            self.close(group, shard, handle.id);
+        }
         let key = (group, shard, handle.id, how.direct);
         let incarnation = handle.in_service();
         let file = disk.open(&segment_path(group, shard), how.direct)?;

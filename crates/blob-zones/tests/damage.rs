@@ -167,6 +167,43 @@ async fn what_is_in_memory_is_read_without_a_disk_and_verified_like_all_else() {
     );
 }
 
+/// A file that was removed below the store and made anew is what clients read from then on, not the one
+/// that was open.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_follow_a_segment_that_was_made_anew() {
+    let rig = Rig::new(3, 1);
+    let open = rig.open();
+    let bytes = content(8, 100_000);
+    let place = open.put(&bytes).await.place;
+    open.assert_reads(&place, &bytes).await;
+    let bad = || {
+        let counters = &open.disks.counters;
+        counters
+            .shards_bad
+            .load(std::sync::atomic::Ordering::Relaxed)
+    };
+    let mut seen = 0;
+    for disk in &rig.disks {
+        let paths: Vec<String> = disk.segments().into_keys().collect();
+        for path in &paths {
+            disk.tamper(path, None);
+        }
+        open.blobs.repair(&place).await.unwrap();
+        // What is damaged in the new file is met by reads.
+        for path in &paths {
+            let mut file = disk.segments()[path].clone();
+            file[4096..].iter_mut().for_each(|byte| *byte ^= 1);
+            disk.tamper(path, Some(file));
+        }
+        let before = bad();
+        open.assert_reads(&place, &bytes).await;
+        seen += usize::from(bad() > before);
+        open.blobs.repairs_settled().await;
+        open.blobs.repair(&place).await.unwrap();
+    }
+    assert_eq!(seen, 2, "the disks that hold the two data shards");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_segment_is_read_around_and_recreated_byte_for_byte() {
     let scene = scene(3, 2).await;
