@@ -13,6 +13,7 @@ mod ci;
 mod client_tools;
 mod conformance;
 mod counts;
+mod crash_points;
 mod layers;
 mod licences;
 mod metadata;
@@ -22,6 +23,7 @@ mod python;
 mod ratchet;
 mod reliability;
 mod run;
+mod schedules;
 mod spec;
 mod test;
 
@@ -32,6 +34,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   ci        everything a change must pass: fmt, layers, ratchet, spec, licences, clippy, docs, counts, test
   test      install what the tests need, then run all of them
   slow      the same tests at larger sizes
+  crash-points [--rounds 12] [--seed N]
+            the crash replays with other schedules each round, a process for each processor: 12 rounds
+            are a million points
+  schedules the commit engine under a scheduler that picks which thread goes on
   planted   plant each bug of tests/planted.toml and demand that its test turns red
   conformance
             the public S3 suite against a server; --write shortens its list, --show says why
@@ -64,6 +70,8 @@ fn main() -> ExitCode {
         ["ci"] => ci::ci(),
         ["test"] => test::test(test::Size::Change),
         ["slow"] => test::test(test::Size::Slow),
+        ["crash-points", arguments @ ..] => crash_points::crash_points(arguments),
+        ["schedules"] => schedules::schedules(1).map(drop),
         ["planted"] => planted::planted(),
         ["conformance", "lock", arguments @ ..] => conformance::lock(arguments),
         ["conformance", arguments @ ..] => conformance::conformance(arguments),

@@ -75,6 +75,18 @@ pub fn cargo(words: &[&str]) -> Command {
     command
 }
 
+/// Builds the tests that `cargo test` is told by `words` and returns their programs.
+pub fn test_programs(words: &[&str], limit: Duration) -> Result<Vec<String>> {
+    let mut build = cargo(&["test", "--locked", "--no-run", "--message-format", "json"]);
+    build.args(words);
+    let lines = must_echo("cargo test --no-run", &mut build, limit, Echo::Keep)?;
+    Ok(lines
+        .iter()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(str::to_owned))
+        .collect())
+}
+
 /// Runs `command`, shows its output, and fails unless it succeeds within `limit`.
 pub fn must(name: &str, command: &mut Command, limit: Duration) -> Result<Vec<String>> {
     must_echo(name, command, limit, Echo::Show)

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::run::{Echo, cargo, command, have, job, minutes, must, must_echo, root};
-use crate::{client_tools, conformance, package, planted, python, reliability};
+use crate::{client_tools, conformance, package, planted, python, reliability, schedules};
 
 /// How large the tests are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,12 @@ pub fn test(size: Size) -> Result<()> {
         let mut run = cargo(&words);
         let run = with_scale(&mut run, size);
         let lines = must_echo("cargo test", run, size.limit(40), Echo::Brief)?;
+        count_cargo(&lines, &mut count);
+        count.figures.extend(reliability::figures(&lines));
+        Ok(())
+    })?;
+    job("schedules", || {
+        let lines = schedules::schedules(size.scale())?;
         count_cargo(&lines, &mut count);
         count.figures.extend(reliability::figures(&lines));
         Ok(())

@@ -13,6 +13,7 @@ mod lock;
 mod planted;
 mod random;
 mod real_disk;
+pub mod sync;
 pub mod tasks;
 
 pub use buffer::{ALIGNMENT, AlignedBuf, align_up};

@@ -24,7 +24,7 @@ pub enum LockError {
 /// Holds a disk's lock until dropped.
 pub struct DiskLock {
     release: Option<mpsc::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Option<crate::tasks::JoinHandle<()>>,
 }
 
 impl DiskLock {

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
+use strongroom_base::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use bytes::Bytes;
 use futures::channel::oneshot;
@@ -62,7 +62,7 @@ pub enum Message {
 /// A change of disks, and whoever waits for it.
 pub struct ChangeOrder {
     pub change: PreparedChange,
-    pub answer: std::sync::mpsc::Sender<std::result::Result<(), ChangeError>>,
+    pub answer: strongroom_base::sync::mpsc::Sender<std::result::Result<(), ChangeError>>,
 }
 
 /// Why a change of disks, or of the lock clock, was not made.

@@ -22,7 +22,7 @@ const FILL_SIZE_BYTES: usize = 1024 * 1024;
 pub fn copy_view(
     state: &State,
     factory: &dyn ViewFactory,
-    source: &std::sync::Arc<ViewSlot>,
+    source: &strongroom_base::sync::Arc<ViewSlot>,
     disk: &DiskHandle,
 ) -> Result<(), ViewError> {
     let stopped = || ViewError("the store is stopping".into());

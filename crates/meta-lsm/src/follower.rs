@@ -5,8 +5,8 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
+use strongroom_base::sync::atomic::Ordering;
 
 use strongroom_base::tasks;
 use strongroom_zones::{BatchKind, Counters, LogReader};

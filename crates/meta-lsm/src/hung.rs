@@ -13,8 +13,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use strongroom_base::sync::atomic::{AtomicU64, Ordering};
 
 use strongroom_zones::{DiskHandle, OutReason, Store};
 

@@ -17,7 +17,7 @@ const CONFIRM_APART_NANOS_MAX: u64 = 60 * NANOS_PER_SECOND;
 /// The time that an operator read, and whoever waits for it to be believed.
 pub struct ClockOrder {
     pub read: Timestamp,
-    pub answer: std::sync::mpsc::Sender<std::result::Result<LockTime, ChangeError>>,
+    pub answer: strongroom_base::sync::mpsc::Sender<std::result::Result<LockTime, ChangeError>>,
 }
 
 impl Committer {

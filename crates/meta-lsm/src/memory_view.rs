@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex};
+use strongroom_base::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use strongroom_zones::DiskHandle;

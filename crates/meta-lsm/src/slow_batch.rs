@@ -126,7 +126,7 @@ impl SlowBatches {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
+    use strongroom_base::sync::atomic::Ordering;
 
     use strongroom_base::{ManualClock, Timestamp};
 

@@ -10,7 +10,7 @@
 //! Free space is measured by the thread that watches a disk, and what was appended since is taken off.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use strongroom_base::sync::Mutex;
 
 use strongroom_meta::{Error, ErrorKind, Result};
 use strongroom_zones::DiskId;

@@ -1,9 +1,9 @@
 //! What readers, followers and the committer share.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Duration;
+use strongroom_base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use strongroom_base::sync::{Arc, Condvar, Mutex, RwLock};
 
 use bytes::Bytes;
 use strongroom_meta::lock_clock::LockTime;

@@ -1,9 +1,9 @@
 //! The store that the rest of the program holds.
 
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use strongroom_base::sync::atomic::Ordering;
+use strongroom_base::sync::mpsc::{Sender, channel};
+use strongroom_base::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,7 +60,7 @@ pub struct LsmMeta {
     store: Store,
     messages: Sender<Message>,
     places: tokio::sync::Semaphore,
-    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    thread: Mutex<Option<tasks::JoinHandle<()>>>,
     deadline: Duration,
 }
 

@@ -12,8 +12,8 @@
 //! - A view is held at a mark for as long as it takes to look at it, never while it is read.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
+use strongroom_base::sync::atomic::Ordering;
 
 use strongroom_base::tasks;
 use strongroom_meta::{Error, ErrorKind, Result, Trimmed};

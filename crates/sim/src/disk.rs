@@ -11,6 +11,9 @@ use crate::state::{NodeId, mix};
 use crate::trace::Op;
 use crate::world::SimWorld;
 
+/// One read in so many is of what the host has not in memory.
+const KEPT_OF: u64 = 4;
+
 /// One disk of a world.
 pub(crate) struct SimDisk {
     world: SimWorld,
@@ -214,6 +217,21 @@ impl DiskFile for SimFile {
         let size = content.read_at(offset, out);
         spoil(&mut out[..size], effect, draw);
         Ok(size)
+    }
+
+    /// Most of the file is in memory, as far as no fault is set: then everything is read as from the
+    /// disk, where faults strike.
+    fn read_at_once(&self, offset: u64, out: &mut [u8]) -> bool {
+        let mut world = self.world.lock();
+        let is_kept = !mix(self.node, offset).is_multiple_of(KEPT_OF);
+        if !is_kept || world.has_faults() || world.check_power().is_err() {
+            return false;
+        }
+        let Ok(content) = world.disk(self.disk).content(self.node).map(Arc::clone) else {
+            return false;
+        };
+        drop(world);
+        content.read_at(offset, out) == out.len()
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {

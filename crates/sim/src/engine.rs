@@ -25,6 +25,15 @@ pub struct EngineParts {
     pub views: Arc<dyn ViewFactory>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
+    /// How long a disk may take for one call before it goes out. A sweep with no hung disk in it takes one
+    /// beyond what a loaded machine makes of it.
+    pub hang_limit: Duration,
+}
+
+/// How long a disk of a store may take for one call unless told otherwise.
+#[must_use]
+pub fn hang_limit() -> Duration {
+    OpenOptions::default().hang_limit
 }
 
 /// A store that runs. Methods of its parts need a tokio runtime.
@@ -48,6 +57,7 @@ impl Engine {
         let options = OpenOptions {
             member_wait: Duration::ZERO,
             log_file_size: LOG_FILE_SIZE_BYTES,
+            hang_limit: parts.hang_limit,
             ..OpenOptions::default()
         };
         let opened =

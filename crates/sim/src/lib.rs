@@ -29,7 +29,7 @@ mod views;
 mod world;
 
 pub use crash::{CrashStates, Replay, Variant};
-pub use engine::{Engine, EngineParts};
+pub use engine::{Engine, EngineParts, hang_limit};
 pub use fault::{Fault, FaultId, FaultKind, OpKind};
 pub use figure::print_figure;
 pub use linear::{Action, Outcome, Request, Violation, check_history, reads_of_list};

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex};
+use strongroom_base::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use strongroom_meta_lsm::{IndexView, Mark, ViewChange, ViewError, ViewFactory, ViewSnapshot};

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
+use strongroom_base::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use strongroom_base::{DiskRef, tasks};
 
@@ -446,6 +446,10 @@ impl World {
     pub fn draw(&mut self) -> u64 {
         self.draws += 1;
         mix(self.seed, self.draws)
+    }
+
+    pub fn has_faults(&self) -> bool {
+        !self.rules.is_empty()
     }
 
     pub fn check_power(&self) -> io::Result<()> {

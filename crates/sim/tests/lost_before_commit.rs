@@ -88,6 +88,7 @@ impl Store {
         let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000_000_000)));
         let random: Arc<dyn Random> = Arc::new(SeededRandom::new(10));
         let parts = EngineParts {
+            hang_limit: strongroom_sim::hang_limit(),
             views: Arc::new(SimViews::new(&world)),
             clock: clock.clone(),
             random: Arc::clone(&random),

@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use strongroom_base::sync::{Arc, Mutex};
 
 use strongroom_base::{CreateOptions, Disk, DiskFile, DiskRef, FileRef};
 

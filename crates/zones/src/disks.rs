@@ -6,8 +6,8 @@
 //! before can tell that its bytes may not be where it left them (hazard H10).
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use strongroom_base::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use strongroom_base::sync::{Arc, Mutex, OnceLock};
 
 use strongroom_base::DiskRef;
 

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::task::{Context, Poll};
+use strongroom_base::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use futures::channel::oneshot;
 use strongroom_base::{AlignedBuf, FileRef, tasks};

@@ -8,9 +8,9 @@
 mod reader;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, RwLock};
+use strongroom_base::sync::atomic::{AtomicU64, Ordering};
+use strongroom_base::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use strongroom_base::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use strongroom_base::{AlignedBuf, FileRef, tasks};

@@ -11,7 +11,7 @@
 //! file otherwise.
 
 use std::io;
-use std::sync::{Arc, Mutex, RwLock};
+use strongroom_base::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use strongroom_base::{ALIGNMENT, AlignedBuf, CreateOptions, DiskRef, FileRef, align_up};

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::time::Duration;
+use strongroom_base::sync::mpsc::channel;
 
 use strongroom_base::{DiskRef, Random, tasks};
 

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::channel;
+use strongroom_base::sync::atomic::{AtomicU64, Ordering};
+use strongroom_base::sync::mpsc::channel;
 
 use strongroom_base::tasks;
 

@@ -131,9 +131,9 @@ impl Store {
             working = shared.works.begin_copy(member);
         }
         let working = working.ok_or_else(|| failed("other work on it is under way"))?;
-        let job = move |progress: &std::sync::atomic::AtomicU64| {
+        let job = move |progress: &strongroom_base::sync::atomic::AtomicU64| {
             let each = || {
-                progress.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                progress.fetch_add(1, strongroom_base::sync::atomic::Ordering::Relaxed);
                 let ended = || io::Error::from(io::ErrorKind::Interrupted);
                 working.is_current().then_some(()).ok_or_else(ended)
             };

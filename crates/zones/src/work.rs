@@ -6,8 +6,8 @@
 //! way or waiting for admission; a recovery makes copies begun before it worthless, waits for those
 //! that still run, and goes on without a member whose copy hangs.
 
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+use strongroom_base::sync::{Arc, Mutex, MutexGuard};
 
 use strongroom_base::tasks;
 

@@ -12,8 +12,8 @@ use strongroom_sim::{
 };
 
 use crate::client::{complete, get, list, make_bucket, parts, put, sweep_all};
-use crate::clock_at;
 use crate::ledger::{KeyLedger, Ledger, Piece, content};
+use crate::{HANG_LIMIT, clock_at};
 
 /// One in so many points is also checked with a failure domain wiped, with the power going again
 /// during recovery, and by a second start.
@@ -79,6 +79,7 @@ impl Checker {
         let seed = point.draw.wrapping_add(start << 20);
         let views = SimViews::after_power_cut(world, point.events(), point.draw);
         let parts = EngineParts {
+            hang_limit: HANG_LIMIT,
             views: Arc::new(views),
             clock: clock_at(point.event_count + 1_000_000),
             random: Arc::new(SeededRandom::new(seed)),

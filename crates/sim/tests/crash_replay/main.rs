@@ -25,7 +25,13 @@ use crate::check::{Checker, Tally};
 use crate::client::{Client, make_bucket, pack_all, sweep_all};
 use crate::ledger::Told;
 
+/// As the server has it: thousands of stores start and end in a sweep.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const READY_LIMIT: Duration = Duration::from_secs(20);
+/// No disk hangs here, and none shall seem to on a machine that does other work.
+const HANG_LIMIT: Duration = Duration::from_secs(300);
 const CLIENT_COUNT: u64 = 4;
 /// Between two rounds of upkeep: a few of them fit beside one round of the clients.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(20);
@@ -91,6 +97,7 @@ async fn workload(topology: Topology, story: Story, seed: u64) -> Trace {
     let world = SimWorld::new(seed);
     let clock = clock_at(0);
     let parts = EngineParts {
+        hang_limit: HANG_LIMIT,
         views: Arc::new(SimViews::new(&world)),
         clock: Arc::clone(&clock) as _,
         random: Arc::new(SeededRandom::new(seed)),

@@ -167,6 +167,7 @@ impl Machine {
     fn parts(&mut self) -> EngineParts {
         self.starts += 1;
         EngineParts {
+            hang_limit: strongroom_sim::hang_limit(),
             views: Arc::clone(&self.views) as _,
             clock: Arc::clone(&self.clock) as _,
             random: self.random(0),
