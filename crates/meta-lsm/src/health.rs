@@ -6,10 +6,10 @@
 //! puts out those whose thread is stuck.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+use strongroom_base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use strongroom_base::sync::mpsc::Sender;
+use strongroom_base::sync::{Arc, Mutex, MutexGuard};
 
 use strongroom_base::tasks;
 use strongroom_zones::{DiskHandle, DiskId, Store};
@@ -527,9 +527,12 @@ fn rejoin(store: &Store, state: &Arc<State>, views: &Arc<Views>, messages: &Send
     let status = store.reader().status();
     if status.stalled.is_none() {
         for member in store.returning() {
+            // The status may be of before the first recovery: the next look has a newer one.
+            let Some(name) = status.members.get(member).map(|m| m.name.clone()) else {
+                continue;
+            };
             // In a thread of its own: a copy may take long, or hang.
             let (store, messages) = (store.clone(), messages.clone());
-            let name = status.members[member].name.clone();
             tasks::spawn_thread(&format!("copy {name}"), move || {
                 match store.catch_up(member) {
                     Ok(prepared) => drop(messages.send(Message::Admit(prepared))),
