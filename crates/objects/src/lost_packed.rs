@@ -96,12 +96,15 @@ impl Objects {
 
     /// Whether a content in a pack can be read, or is not there any more.
     async fn is_content_readable(&self, blob: BlobId, packed: Packed, size: u64) -> Result<bool> {
-        match self.packed_content(blob, packed, size).await {
+        let place = self.place_of_pack(packed).await?;
+        let content = self.packed_content(blob, packed, place.as_ref(), size);
+        match content.await {
             Ok(_) => Ok(true),
             Err(Error::Corrupt { .. } | Error::ObjectLost { .. }) => {
-                // It may have moved to another pack, or been deleted, meanwhile.
+                // It may have moved to another pack, been deleted, or its pack moved, meanwhile.
                 let now: Option<BlobRecord> = self.record(&keys::blob(blob)).await?;
-                Ok(now.and_then(|now| now.packed) != Some(packed))
+                let is_there = now.and_then(|now| now.packed) == Some(packed);
+                Ok(!is_there || self.place_of_pack(packed).await? != place)
             }
             Err(error) => Err(error),
         }

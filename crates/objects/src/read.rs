@@ -10,8 +10,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use strongroom_base::Timestamp;
-use strongroom_blob::{ByteStream, Error as BlobError, ErrorKind};
-use strongroom_meta::Stamp;
+use strongroom_blob::{ByteStream, Error as BlobError, ErrorKind, Place};
+use strongroom_meta::{InlinePlace, Stamp};
 use strongroom_types::{ObjectKey, VersionId};
 
 use crate::decide::BucketRef;
@@ -149,18 +149,9 @@ impl Objects {
         let Some(first) = pieces.pop_front() else {
             return Ok(Some(Box::pin(futures::stream::empty())));
         };
-        let Some(mut stream) = self.open_piece(&first).await? else {
+        let Some(begun) = self.open_piece(&first).await? else {
             return Ok(None);
         };
-        let begun = match stream.next().await {
-            Some(item) => item?,
-            None => {
-                return Err(Error::Corrupt {
-                    message: "a blob gave no bytes".into(),
-                });
-            }
-        };
-        let begun = futures::stream::once(async move { Ok(begun) }).chain(stream);
         let objects = self.clone();
         let rest = futures::stream::iter(pieces)
             .then(move |piece| {
@@ -189,7 +180,7 @@ impl Objects {
         }
     }
 
-    /// Opens a range of one blob. `None` when the blob has no record any more.
+    /// Opens a range of one blob, up to its first bytes. `None` when the blob has no record any more.
     async fn open_piece(&self, piece: &Piece) -> Result<Option<ByteStream>> {
         let mut failed: Option<(_, Error)> = None;
         for _ in 0..READ_ATTEMPTS_MAX {
@@ -197,30 +188,27 @@ impl Objects {
                 return Ok(None);
             };
             let record = BlobRecord::decode(&found.value)?;
-            if let Some(place) = &record.place {
-                return Ok(Some(self.blobs.read(place, piece.range.clone()).await?));
-            }
-            // Content that is not where its record said may have moved: the record says where to
-            // (H25). If the record is as it was, the error is the answer.
-            let at = (found.inline, record.packed);
+            let at = self.whereabouts(&record, found.inline).await?;
+            // Content that is not where its record said may have moved, and the old place been swept:
+            // the record says where to (H25). If the record is as it was, the error is the answer.
             if let Some((before, error)) = failed.take()
                 && before == at
             {
                 return Err(error);
             }
-            let content = match (record.packed, found.inline) {
-                (Some(packed), _) => self.packed_content(piece.blob, packed, record.size).await,
-                (None, Some(inline)) => {
-                    let read = self.meta.inline_bytes(inline).await;
-                    read.map_err(Error::from)
-                }
-                (None, None) => {
-                    let message = "a blob has neither place nor content".to_owned();
-                    return Err(Error::Corrupt { message });
-                }
+            let opened = match &at {
+                Whereabouts::Blob(place) => self.open_blob(place, piece.range.clone()).await,
+                Whereabouts::Pack(packed, pack) => self
+                    .packed_content(piece.blob, *packed, pack.as_ref(), record.size)
+                    .await
+                    .and_then(|content| one_piece(&content, &piece.range)),
+                Whereabouts::Inline(inline) => match self.meta.inline_bytes(*inline).await {
+                    Ok(content) => one_piece(&content, &piece.range),
+                    Err(error) => Err(error.into()),
+                },
             };
-            match content {
-                Ok(content) => return Ok(Some(one_piece(&content, &piece.range)?)),
+            match opened {
+                Ok(stream) => return Ok(Some(stream)),
                 Err(error) => failed = Some((at, error)),
             }
         }
@@ -229,20 +217,58 @@ impl Objects {
         })
     }
 
-    /// The content of a blob in a pack, verified.
+    async fn whereabouts(
+        &self,
+        record: &BlobRecord,
+        inline: Option<InlinePlace>,
+    ) -> Result<Whereabouts> {
+        match (&record.place, record.packed, inline) {
+            (Some(place), _, _) => Ok(Whereabouts::Blob(place.clone())),
+            (None, Some(packed), _) => {
+                let place = self.place_of_pack(packed).await?;
+                Ok(Whereabouts::Pack(packed, place))
+            }
+            (None, None, Some(inline)) => Ok(Whereabouts::Inline(inline)),
+            (None, None, None) => {
+                let message = "a blob has neither place nor content".to_owned();
+                Err(Error::Corrupt { message })
+            }
+        }
+    }
+
+    /// Opens a range of what the blob store keeps. The first bytes are read before this returns.
+    async fn open_blob(&self, place: &Place, range: Range<u64>) -> Result<ByteStream> {
+        let mut stream = self.blobs.read(place, range).await?;
+        let Some(begun) = stream.next().await else {
+            let message = "a blob gave no bytes".to_owned();
+            return Err(Error::Corrupt { message });
+        };
+        let begun = begun?;
+        Ok(Box::pin(
+            futures::stream::once(async move { Ok(begun) }).chain(stream),
+        ))
+    }
+
+    /// Where the pack of a content is. `None` when there is no such pack any more.
+    pub(crate) async fn place_of_pack(&self, packed: Packed) -> Result<Option<Place>> {
+        let pack: Option<BlobRecord> = self.record(&keys::blob(packed.pack)).await?;
+        Ok(pack.and_then(|pack| pack.place))
+    }
+
+    /// The content of a blob in the pack at `place`, verified.
     pub(crate) async fn packed_content(
         &self,
         blob: BlobId,
         packed: Packed,
+        place: Option<&Place>,
         size: u64,
     ) -> Result<Bytes> {
-        let pack: Option<BlobRecord> = self.record(&keys::blob(packed.pack)).await?;
-        let Some(place) = pack.and_then(|pack| pack.place) else {
+        let Some(place) = place else {
             let message = format!("pack {} is gone", packed.pack);
             return Err(Error::Corrupt { message });
         };
         let range = packed.offset..packed.offset.saturating_add(size);
-        let chunks: Vec<Bytes> = self.blobs.read(&place, range).await?.try_collect().await?;
+        let chunks: Vec<Bytes> = self.blobs.read(place, range).await?.try_collect().await?;
         let content = match <[Bytes; 1]>::try_from(chunks) {
             Ok([content]) => content,
             Err(chunks) => chunks.concat().into(),
@@ -256,6 +282,15 @@ impl Objects {
         }
         Ok(content)
     }
+}
+
+/// Where the content of a blob is, as its records say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Whereabouts {
+    Blob(Place),
+    /// In a pack, and where that is.
+    Pack(Packed, Option<Place>),
+    Inline(InlinePlace),
 }
 
 /// A range of content that is there as a whole.

@@ -1,15 +1,16 @@
-//! T9: clients beside packing, compaction, sweep and mark scans, in schedules that a scheduler picks, cut
-//! short by a crash.
+//! T9: clients beside packing, compaction, repair, sweep and mark scans, in schedules that a scheduler
+//! picks, cut short by a crash, while disks go out and come back.
 //!
 //! Every call of a store is a point at which another task may go on (Shuttle with PCT: few changes of
 //! priority at random moments, which is how rare interleavings are found). A crash stops every task where
 //! it is, before or after the call it is in; a new domain over the same stores then settles. Commits are
-//! the units here: what a crash leaves of one, and repair, is crash replay's matter.
+//! the units here: what a crash leaves of one is crash replay's matter.
 //!
 //! Invariants that are checked
 //! - Whatever is read is the whole content of a write that was begun, and not older than what was
 //!   acknowledged before the read began.
 //! - After crash and settling the same holds of what is stored.
+//! - Once settled, every blob has the redundancy asked for, and the counter of those without agrees.
 //! - When everything is deleted and swept, nothing is left.
 
 use std::sync::atomic::Ordering;
@@ -321,8 +322,21 @@ impl World {
         assert_eq!(page.error, None);
     }
 
+    /// Looks for blobs written while disks were out and writes them anew.
+    async fn repair(&self, objects: &Objects) {
+        let page = objects.blobs_page(None, 100).await.unwrap();
+        objects.mark_reduced(&page.blobs).await.unwrap();
+        // A blob that was freed meanwhile can not be read: the next look finds it gone.
+        objects.respread_page(None, 100).await.unwrap();
+    }
+
     /// Everything that is put off is done.
     async fn settle(&self, objects: &Objects) {
+        self.blobs.mark_reduced(false);
+        let repaired = objects.respread_page(None, 100).await.unwrap();
+        assert!(repaired.error.is_none(), "{:?}", repaired.error);
+        assert_eq!(objects.blobs_reduced().await.unwrap(), 0);
+        assert_eq!(objects.count_reduced().await.unwrap(), 0);
         for _ in 0..3 {
             self.pack(objects).await;
             self.compact(objects, 4).await;
@@ -343,10 +357,12 @@ async fn schedule(crash_at: u64) -> bool {
         tags: Default::default(),
     };
     setup.create_bucket(create).await.unwrap();
-    // Some contents lie in packs, some in the log, and some packs are half dead.
+    // Some contents lie in packs, some in the log; some packs are half dead, and they were written while
+    // disks were out.
     for index in [0, 1, 2, 1] {
         world.write(&setup, index, true).await;
     }
+    world.blobs.mark_reduced(true);
     world.pack(&setup).await;
     world.write(&setup, 2, true).await;
 
@@ -382,6 +398,13 @@ async fn schedule(crash_at: u64) -> bool {
     });
     task!(|world, objects| {
         world.compact(&objects, 4).await;
+    });
+    // Disks come back, go out and come back.
+    task!(|world, objects| {
+        for is_out in [false, true, false] {
+            world.blobs.mark_reduced(is_out);
+            world.repair(&objects).await;
+        }
     });
     task!(|world, objects| {
         world.sweep(&objects).await;
@@ -463,7 +486,7 @@ fn t9_no_schedule_and_no_crash_loses_resurrects_or_leaks() {
     crashes += explore(RandomScheduler::new_from_seed(seed, iterations), iterations);
     schedules += iterations;
     println!(
-        r#"RELIABILITY {{"proof": "T9 schedules of clients, packing, compaction and sweep", "unit": "schedules", "trials": {schedules}, "bad": 0, "counts": {{"crashes": {crashes}}}}}"#
+        r#"RELIABILITY {{"proof": "T9 schedules of clients, packing, compaction, repair and sweep", "unit": "schedules", "trials": {schedules}, "bad": 0, "counts": {{"crashes": {crashes}}}}}"#
     );
     assert!(
         crashes > 0 && crashes < schedules as u64,
